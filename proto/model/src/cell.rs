@@ -1,0 +1,198 @@
+//! The JSON contract of the matrix. Fields may be added, never renamed or removed.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{Outcome, Service, Transport};
+
+/// The value of a fact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Fact {
+    /// Yes or no.
+    Flag(bool),
+    /// A number; its unit is in the fact's name.
+    Integer(i64),
+    /// Words.
+    Text(String),
+}
+
+impl std::fmt::Display for Fact {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Flag(flag) => write!(f, "{flag}"),
+            Self::Integer(number) => write!(f, "{number}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<&str> for Fact {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Fact {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<bool> for Fact {
+    fn from(flag: bool) -> Self {
+        Self::Flag(flag)
+    }
+}
+
+impl From<i64> for Fact {
+    fn from(number: i64) -> Self {
+        Self::Integer(number)
+    }
+}
+
+/// What an exchange told about the target, by kebab-case name.
+pub type Facts = BTreeMap<String, Fact>;
+
+/// Evidence: one attempt of a check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Start, microseconds after the start of the check.
+    pub at_us: u64,
+    /// How long until it was decided or given up, microseconds.
+    pub took_us: u64,
+    /// Local port, `None` for ICMP.
+    pub source_port: Option<u16>,
+    /// What happened, one word: `reply`, `silence`, `rst`, `icmp`, `reset`, `closed`, `mute`, `wrong`, `error`.
+    pub signal: String,
+    /// ICMP type and code, where the signal is ICMP.
+    pub icmp: Option<(u8, u8)>,
+    /// Who sent the ICMP message.
+    pub offender: Option<IpAddr>,
+    /// IP TTL that it was sent with, where not the system's default.
+    pub ttl: Option<u8>,
+}
+
+/// One square of the matrix: a flow and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cell {
+    /// Name of the vantage, or of this host for a local check.
+    pub vantage: String,
+    /// The vantage's subnet, where it has one.
+    pub subnet: Option<IpNet>,
+    /// Host name of the target, or its address where it has no name.
+    pub target: String,
+    /// Address of the target.
+    pub address: IpAddr,
+    /// The service.
+    pub service: Service,
+    /// The service's transport.
+    pub transport: Transport,
+    /// The service's port, where it has one.
+    pub port: Option<u16>,
+    /// The outcome.
+    pub outcome: Outcome,
+    /// Address of the device that refused, where it is known.
+    pub by: Option<IpAddr>,
+    /// Round trip of the attempt that decided, microseconds.
+    pub rtt_us: Option<u32>,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// A change was tested again and seen again.
+    pub confirmed: bool,
+    /// What the exchange told.
+    pub facts: Facts,
+    /// Every attempt, where it was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Attempt>,
+    /// When it was observed; `None` when it was missed.
+    pub observed_at: Option<Timestamp>,
+}
+
+/// The result of a check of the vantage itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// Name of the vantage.
+    pub vantage: String,
+    /// The domain.
+    pub domain: String,
+    /// The target, where the check concerns one.
+    pub target: Option<String>,
+    /// `resolver`, `srv-records`, `clock`, `path-mtu`, `computer-account`, `join-rights` or `host`.
+    pub check: String,
+    /// `ok`, `warning`, `problem` or `unknown`.
+    pub status: String,
+    /// What was found.
+    pub facts: Facts,
+    /// When it was observed.
+    pub observed_at: Timestamp,
+}
+
+/// Where a sweep stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SweepState {
+    /// Jobs are out.
+    Running,
+    /// Every planned flow was observed.
+    Complete,
+    /// Ended with missed flows.
+    Partial,
+    /// Ended by the operator.
+    Cancelled,
+}
+
+impl SweepState {
+    /// The word used in JSON and in SQL.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Complete => "complete",
+            Self::Partial => "partial",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The state of that word.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        [Self::Running, Self::Complete, Self::Partial, Self::Cancelled].into_iter().find(|s| s.word() == word)
+    }
+}
+
+/// One sweep in numbers. Once it is not running, planned = observed + missed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SweepSummary {
+    /// Number of the sweep.
+    pub id: i64,
+    /// Where it stands.
+    pub state: SweepState,
+    /// Name of the profile.
+    pub profile: String,
+    /// When it was asked for.
+    pub started_at: Timestamp,
+    /// When the last job ended.
+    pub finished_at: Option<Timestamp>,
+    /// Flows to test.
+    pub planned: i64,
+    /// Flows with an observation.
+    pub observed: i64,
+    /// Flows that will not be tested in this sweep any more.
+    pub missed: i64,
+}
+
+/// The matrix: vantages against services of targets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Matrix {
+    /// The sweep; `None` for a local check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<SweepSummary>,
+    /// One per flow.
+    pub cells: Vec<Cell>,
+    /// One per check of a vantage.
+    pub checks: Vec<Check>,
+}

@@ -1,0 +1,15 @@
+//! The words that controller and probe share, and the JSON contract of the matrix.
+//!
+//! Pure values: no I/O, no clock, no wire format. [`Service`] names what is tested, [`Outcome`] what came of it,
+//! [`Cell`] is one square of the matrix as users read it, and [`table`] draws the matrix as text for a terminal.
+
+mod cell;
+mod outcome;
+mod profile;
+mod service;
+pub mod table;
+
+pub use cell::{Attempt, Cell, Check, Fact, Facts, Matrix, SweepState, SweepSummary};
+pub use outcome::{Outcome, UnknownOutcome};
+pub use profile::{BuiltIn, DEFAULT_PROFILE};
+pub use service::{Protocol, Service, Transport, UnknownService};

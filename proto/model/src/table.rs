@@ -1,0 +1,1 @@
+//! The matrix as text for a terminal.

@@ -1,0 +1,24 @@
+//! Sizes and counts that both sides check. What exceeds them is refused with a message naming the limit.
+
+/// Largest message on the wire, bytes.
+pub const MESSAGE_BYTES: usize = 1 << 20;
+/// Most tasks in one job. A larger part of a sweep is split into several jobs.
+pub const TASKS_PER_JOB: usize = 2_048;
+/// Most targets in one job.
+pub const TARGETS_PER_JOB: usize = 1_024;
+/// Most observations in one batch.
+pub const OBSERVATIONS_PER_BATCH: usize = 256;
+/// Most facts in one observation.
+pub const FACTS_PER_OBSERVATION: usize = 48;
+/// Most attempts kept as evidence of one observation.
+pub const ATTEMPTS_PER_OBSERVATION: usize = 32;
+/// Most targets that one discovery may return.
+pub const TARGETS_PER_DISCOVERY: usize = 256;
+/// Longest text in any field, bytes of UTF-8.
+pub const TEXT_BYTES: usize = 1_024;
+/// Largest certificate signing request, bytes.
+pub const CSR_BYTES: usize = 8_192;
+/// Most jobs that a probe names in its Hello.
+pub const JOBS_PER_PROBE: usize = 64;
+/// Most batches that a probe sends before the first of them is acknowledged.
+pub const BATCHES_IN_FLIGHT: usize = 8;
