@@ -1,1 +1,6 @@
-//! (empty)
+//! The controller.
+
+pub mod background;
+pub mod grpc;
+pub mod service;
+pub mod store;
