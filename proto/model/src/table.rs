@@ -1,1 +1,173 @@
-//! The matrix as text for a terminal.
+//! The matrix as text for a terminal: a block per target, then the sentences that need a reader, then the counts.
+//!
+//! Pure: a matrix and a style in, text out. The symbols differ without colour, and each is one column wide also on
+//! terminals that draw East Asian ambiguous characters wide.
+
+mod grid;
+mod sentence;
+mod symbol;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::fmt::Write;
+
+use crate::{Cell, Matrix, Outcome, Service, SweepState};
+use symbol::Paint;
+use text::clean;
+
+/// How the text is to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Style {
+    /// Colour by ANSI escape sequences.
+    pub color: bool,
+    /// Nothing beyond ASCII in what this module adds; names keep their letters.
+    pub ascii: bool,
+    /// Columns of the terminal; a wider table is split. `None`: as wide as it needs to be.
+    pub width: Option<usize>,
+}
+
+/// The cells of one target, in the order in which they came.
+struct Block<'a> {
+    target: &'a str,
+    /// What sentences call the target.
+    label: String,
+    address: std::net::IpAddr,
+    cells: Vec<&'a Cell>,
+}
+
+/// Draws the matrix.
+#[must_use]
+pub fn render(matrix: &Matrix, style: &Style) -> String {
+    let paint = Paint::new(*style);
+    let mut out = String::new();
+    sweep_line(&mut out, matrix);
+    if matrix.cells.is_empty() {
+        out.push_str(empty_line(matrix));
+    } else {
+        let services = services(matrix);
+        for block in blocks(matrix) {
+            grid::draw(&mut out, &block, &services, &paint);
+            sentence::write(&mut out, &block, &paint);
+            out.push('\n');
+        }
+    }
+    checks(&mut out, matrix, &paint);
+    if !matrix.cells.is_empty() {
+        legend(&mut out, matrix, &paint);
+        counts(&mut out, matrix, &paint);
+    }
+    out
+}
+
+fn sweep_line(out: &mut String, matrix: &Matrix) {
+    if let Some(sweep) = &matrix.sweep {
+        _ = writeln!(
+            out,
+            "sweep {} {}, profile {}, started {}: {} planned, {} observed, {} missed\n",
+            sweep.id,
+            sweep.state.word(),
+            clean(&sweep.profile),
+            sweep.started_at.strftime("%Y-%m-%d %H:%M:%SZ"),
+            sweep.planned,
+            sweep.observed,
+            sweep.missed
+        );
+    }
+}
+
+fn empty_line(matrix: &Matrix) -> &'static str {
+    match matrix.sweep.as_ref().map(|sweep| sweep.state) {
+        Some(SweepState::Running) => "No flows yet: the sweep is still looking for its targets.\n",
+        Some(SweepState::Complete | SweepState::Partial | SweepState::Cancelled) => {
+            "No flows: the sweep found no target to test. List targets in the inventory, or check the SRV records.\n"
+        }
+        None => "No flows: nothing was tested.\n",
+    }
+}
+
+fn services(matrix: &Matrix) -> Vec<Service> {
+    let mut services: Vec<Service> = matrix.cells.iter().map(|cell| cell.service).collect();
+    services.sort_unstable();
+    services.dedup();
+    services
+}
+
+fn blocks(matrix: &Matrix) -> Vec<Block<'_>> {
+    let mut blocks: Vec<Block<'_>> = Vec::new();
+    let mut places = std::collections::HashMap::new();
+    for cell in &matrix.cells {
+        let place = *places.entry((cell.target.as_str(), cell.address)).or_insert(blocks.len());
+        if let Some(block) = blocks.get_mut(place) {
+            block.cells.push(cell);
+        } else {
+            let label = String::new();
+            blocks.push(Block { target: &cell.target, label, address: cell.address, cells: vec![cell] });
+        }
+    }
+    let named: Vec<(&str, std::net::IpAddr)> = blocks.iter().map(|b| (b.target, b.address)).collect();
+    for block in &mut blocks {
+        block.label = label(&named, block.target, block.address);
+    }
+    blocks
+}
+
+/// The shortest of host label, host name, and host name with address that names one target only.
+fn label(all: &[(&str, std::net::IpAddr)], target: &str, address: std::net::IpAddr) -> String {
+    let is_address = target.parse::<std::net::IpAddr>().is_ok();
+    let short = if is_address { target } else { text::first_label(target) };
+    let others = || all.iter().filter(|(t, a)| (*t, *a) != (target, address));
+    if others().all(|(t, _)| text::first_label(t) != short) {
+        clean(short)
+    } else if others().all(|(t, _)| *t != target) {
+        clean(target)
+    } else {
+        format!("{} {address}", clean(target))
+    }
+}
+
+fn checks(out: &mut String, matrix: &Matrix, paint: &Paint) {
+    for check in matrix.checks.iter().filter(|check| check.status != "ok") {
+        let about = check.target.as_deref().map(|t| format!(" {}", clean(t))).unwrap_or_default();
+        _ = write!(
+            out,
+            "{} {} {}{about} {}: {}",
+            clean(&check.vantage),
+            paint.arrow(),
+            clean(&check.domain),
+            clean(&check.check),
+            clean(&check.status)
+        );
+        let facts = sentence::facts(&check.facts);
+        _ = if facts.is_empty() { writeln!(out) } else { writeln!(out, " ({facts})") };
+    }
+    if matrix.checks.iter().any(|check| check.status != "ok") {
+        out.push('\n');
+    }
+}
+
+fn occurring(matrix: &Matrix) -> Vec<(Outcome, usize)> {
+    Outcome::ALL
+        .into_iter()
+        .map(|outcome| (outcome, matrix.cells.iter().filter(|c| c.outcome == outcome).count()))
+        .filter(|(_, count)| *count > 0)
+        .collect()
+}
+
+fn legend(out: &mut String, matrix: &Matrix, paint: &Paint) {
+    let entries: Vec<String> = occurring(matrix)
+        .into_iter()
+        .map(|(outcome, _)| format!("{} {outcome}", paint.symbol(outcome)))
+        .collect();
+    _ = writeln!(out, "{}", entries.join("   "));
+}
+
+fn counts(out: &mut String, matrix: &Matrix, paint: &Paint) {
+    let entries: Vec<String> = occurring(matrix)
+        .into_iter()
+        .map(|(outcome, count)| paint.outcome(outcome, &format!("{count} {outcome}")))
+        .collect();
+    let total = matrix.cells.len();
+    let noun = if total == 1 { "flow" } else { "flows" };
+    _ = writeln!(out, "{total} {noun}: {}", entries.join(", "));
+}

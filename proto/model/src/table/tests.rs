@@ -1,0 +1,221 @@
+//! What the terminal shows, as plain strings.
+
+use unicode_width::UnicodeWidthChar;
+
+use super::{
+    Style, render,
+    symbol::{ascii, unicode},
+    text::width,
+};
+use crate::{BuiltIn, Cell, Check, Fact, Facts, Matrix, Outcome, SweepState, SweepSummary};
+
+const PLAIN: Style = Style { color: false, ascii: false, width: None };
+
+fn cell(vantage: &str, service: &str, outcome: Outcome) -> Cell {
+    let service: crate::Service = service.parse().unwrap();
+    let mut facts = Facts::new();
+    if outcome == Outcome::Missed {
+        facts.insert("reason".into(), "no-probe".into());
+    }
+    Cell {
+        vantage: vantage.into(),
+        subnet: Some("10.77.20.0/24".parse().unwrap()),
+        target: "dc1.corp.example".into(),
+        address: "10.77.1.10".parse().unwrap(),
+        service,
+        transport: service.transport(),
+        port: service.port(),
+        outcome,
+        by: None,
+        rtt_us: None,
+        attempts: if outcome == Outcome::Missed { 0 } else { 6 },
+        confirmed: false,
+        facts,
+        evidence: vec![],
+        observed_at: None,
+    }
+}
+
+fn matrix(cells: Vec<Cell>) -> Matrix {
+    Matrix { sweep: None, cells, checks: vec![] }
+}
+
+fn ports(vantage: &str, outcome: impl Fn(&str) -> Outcome) -> Vec<Cell> {
+    BuiltIn::Ports.services().iter().map(|s| cell(vantage, &s.name(), outcome(&s.name()))).collect()
+}
+
+#[test]
+fn one_vantage_with_what_blocks_it() {
+    let mut cells = ports("vlan20", |service| match service {
+        "smb" => Outcome::Filtered,
+        "ldaps" => Outcome::Rejected,
+        _ => Outcome::Open,
+    });
+    let ldaps = cells.iter_mut().find(|c| c.service.name() == "ldaps").unwrap();
+    ldaps.by = Some("10.77.20.1".parse().unwrap());
+    ldaps.facts.insert("icmp".into(), "administratively prohibited".into());
+    assert_eq!(
+        render(&matrix(cells), &PLAIN),
+        "\
+dc1.corp.example 10.77.1.10
+                               dns  dns  kerberos  kerberos  rpc                                  gc
+                               udp  tcp    udp       tcp     epm  ldap  cldap  smb  ldaps   gc   ssl
+                         icmp  53   53      88        88     135  389    389   445   636   3268  3269
+  vlan20  10.77.20.0/24   ✓     ✓    ✓      ✓         ✓       ✓    ✓      ✓     #     ⊘     ✓     ✓
+vlan20 → dc1 smb 445/tcp: filtered (silence through 6 attempts)
+vlan20 → dc1 ldaps 636/tcp: rejected by 10.77.20.1 (ICMP administratively prohibited)
+
+✓ open   # filtered   ⊘ rejected
+12 flows: 10 open, 1 filtered, 1 rejected
+"
+    );
+}
+
+#[test]
+fn japanese_names_stay_aligned_and_missed_flows_are_one_line() {
+    let mut cells =
+        vec![cell("本社サーバー", "smb", Outcome::Open), cell("本社サーバー", "ldap", Outcome::Open)];
+    cells.extend([cell("vlan40", "smb", Outcome::Missed), cell("vlan40", "ldap", Outcome::Missed)]);
+    let text = render(&matrix(cells), &Style { ascii: true, ..PLAIN });
+    assert_eq!(
+        text,
+        "\
+dc1.corp.example 10.77.1.10
+                               ldap  smb
+                               389   445
+  本社サーバー  10.77.20.0/24   +     +
+  vlan40        10.77.20.0/24   -     -
+vlan40 -> dc1: all 2 flows missed (no-probe)
+
++ open   - missed
+4 flows: 2 open, 2 missed
+"
+    );
+    let rows: Vec<&str> = text.lines().filter(|l| l.contains("10.77.20.0")).collect();
+    assert!(rows.windows(2).all(|pair| width(pair[0]) == width(pair[1])));
+}
+
+#[test]
+fn a_narrow_terminal_gets_several_blocks() {
+    for limit in [60, 80, 100] {
+        let text =
+            render(&matrix(ports("vlan20", |_| Outcome::Open)), &Style { width: Some(limit), ..PLAIN });
+        assert!(text.lines().all(|line| width(line) <= limit), "{limit}:\n{text}");
+        assert_eq!(text.matches("dc1.corp.example").count(), if limit < 80 { 2 } else { 1 }, "{text}");
+        assert_eq!(text.matches('✓').count(), 13, "{text}");
+    }
+}
+
+#[test]
+fn forty_vantages_with_one_cause_are_one_sentence() {
+    let cells: Vec<Cell> = (1..=40).flat_map(|n| ports(&format!("vlan{n}"), |_| Outcome::Filtered)).collect();
+    let text = render(&matrix(cells), &PLAIN);
+    assert!(text.contains(
+        "vlan1, vlan2, vlan3, vlan4 and 36 more → dc1: all 12 flows filtered (silence through 6 attempts)\n"
+    ));
+    assert_eq!(text.lines().filter(|line| line.contains('→')).count(), 1);
+    assert!(text.ends_with("480 flows: 480 filtered\n"));
+}
+
+#[test]
+fn some_flows_of_a_vantage_share_a_sentence_and_attempts_are_a_range() {
+    let mut cells = vec![
+        cell("vlan20", "smb", Outcome::Filtered),
+        cell("vlan20", "ldap", Outcome::Filtered),
+        cell("vlan20", "gc", Outcome::Open),
+    ];
+    cells[0].attempts = 4;
+    cells[2].facts.insert("intermittent".into(), Fact::Flag(true));
+    let text = render(&matrix(cells), &PLAIN);
+    assert!(text.contains(
+        "vlan20 → dc1: 2 flows filtered (silence through 4 to 6 attempts): ldap 389/tcp, smb 445/tcp\n"
+    ));
+    assert!(text.contains("vlan20 → dc1 gc 3268/tcp: open (intermittent)\n"));
+}
+
+#[test]
+fn targets_that_share_a_label_are_told_apart() {
+    let mut other = cell("vlan20", "smb", Outcome::Closed);
+    other.target = "dc1.lab.example".into();
+    let mut second = cell("vlan20", "smb", Outcome::Closed);
+    second.address = "10.77.1.11".parse().unwrap();
+    let text = render(&matrix(vec![cell("vlan20", "smb", Outcome::Closed), other, second]), &PLAIN);
+    for who in ["dc1.corp.example 10.77.1.10 smb", "dc1.lab.example smb", "dc1.corp.example 10.77.1.11 smb"] {
+        assert!(text.contains(&format!("vlan20 → {who} 445/tcp: closed\n")), "{text}");
+    }
+}
+
+#[test]
+fn colour_changes_nothing_but_colour() {
+    let cells = ports("vlan20", |s| if s == "smb" { Outcome::Mute } else { Outcome::Open });
+    let colour = render(&matrix(cells.clone()), &Style { color: true, ..PLAIN });
+    assert!(colour.contains("\u{1b}[33m~\u{1b}[0m"));
+    let mut plain = String::new();
+    let mut rest = colour.as_str();
+    while let Some((before, after)) = rest.split_once("\u{1b}[") {
+        plain.push_str(before);
+        rest = after.split_once('m').unwrap().1;
+    }
+    plain.push_str(rest);
+    assert_eq!(plain, render(&matrix(cells), &PLAIN));
+}
+
+#[test]
+fn text_from_the_network_cannot_steer_the_terminal() {
+    let mut wrong = cell("vlan\u{1b}[2J", "smb", Outcome::Wrong);
+    wrong.target = "dc\u{7}1".into();
+    wrong.facts.insert("banner".into(), "\u{1b}]0;x\u{7}\r\n\u{202e}".into());
+    let text = render(&matrix(vec![wrong]), &PLAIN);
+    assert!(text.chars().all(|c| c == '\n' || (!c.is_control() && c != '\u{202e}')), "{text:?}");
+    assert!(text.contains("wrong (banner ?]0;x????)"), "{text}");
+}
+
+#[test]
+fn symbols_differ_and_are_one_column_wide_everywhere() {
+    for draw in [ascii, unicode] {
+        let mut symbols: Vec<char> = Outcome::ALL.into_iter().map(draw).collect();
+        assert!(symbols.iter().all(|c| c.width_cjk() == Some(1)), "{symbols:?}");
+        symbols.sort_unstable();
+        symbols.dedup();
+        assert_eq!(symbols.len(), Outcome::ALL.len());
+    }
+    assert!(Outcome::ALL.into_iter().all(|o| ascii(o).is_ascii()));
+}
+
+#[test]
+fn an_empty_matrix_says_so() {
+    assert_eq!(render(&matrix(vec![]), &PLAIN), "No flows: nothing was tested.\n");
+    let mut empty = matrix(vec![]);
+    empty.sweep = Some(SweepSummary {
+        id: 7,
+        state: SweepState::Complete,
+        profile: "ports".into(),
+        started_at: "2026-11-20T02:00:00Z".parse().unwrap(),
+        finished_at: None,
+        planned: 0,
+        observed: 0,
+        missed: 0,
+    });
+    assert_eq!(
+        render(&empty, &PLAIN),
+        "sweep 7 complete, profile ports, started 2026-11-20 02:00:00Z: 0 planned, 0 observed, 0 missed\n\n\
+         No flows: the sweep found no target to test. List targets in the inventory, or check the SRV records.\n"
+    );
+}
+
+#[test]
+fn checks_that_are_not_ok_are_told() {
+    let check = |status: &str| Check {
+        vantage: "vlan20".into(),
+        domain: "corp.example".into(),
+        target: None,
+        check: "clock".into(),
+        status: status.into(),
+        facts: Facts::from([("offset-seconds".into(), Fact::Integer(400))]),
+        observed_at: "2026-11-20T02:00:00Z".parse().unwrap(),
+    };
+    let matrix = Matrix { sweep: None, cells: vec![], checks: vec![check("ok"), check("problem")] };
+    let text = render(&matrix, &PLAIN);
+    assert!(text.contains("vlan20 → corp.example clock: problem (offset-seconds 400)\n"));
+    assert_eq!(text.matches("clock").count(), 1);
+}
