@@ -1,1 +1,18 @@
-//! (empty)
+//! The pure domain of the controller: what an inventory may say, what a change of it means, and how a sweep is cut into
+//! jobs.
+//!
+//! No I/O, no clock, no database: values come in, decisions go out.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::panic, clippy::expect_used)
+)]
+
+pub mod change;
+pub mod ids;
+pub mod inventory;
+pub mod plan;
+pub mod profile;
+
+pub use change::{Change, ChangeKind, FieldChange};
+pub use ids::{DomainId, TargetId, VantageId};
+pub use inventory::{Faults, Inventory};

@@ -1,0 +1,42 @@
+//! Domain controllers that are listed by hand.
+
+use std::net::IpAddr;
+
+use super::{DnsName, Entry, Fields, address::HostAddress, known::listed};
+
+/// One target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its domain.
+    pub domain: DnsName,
+    /// Its host name.
+    pub host: DnsName,
+    /// Its address.
+    pub address: IpAddr,
+}
+
+impl Target {
+    pub(super) fn read(fields: &mut Fields<'_, '_, '_, '_>) -> Option<Self> {
+        let domain: Option<DnsName> = fields.required("domain");
+        let host = fields.required("host");
+        let address: Option<HostAddress> = fields.required("address");
+        let domain = domain?;
+        if !fields.known.domains.contains(domain.as_str()) {
+            let known = listed(&fields.known.domains);
+            fields.fault("domain", format!("there is no [[domain]] \"{domain}\"; domains are {known}"));
+        }
+        Some(Self { domain, host: host?, address: address?.0 })
+    }
+}
+
+impl Entry for Target {
+    const NOUN: &'static str = "target";
+
+    fn key(&self) -> String {
+        format!("{} {} ({})", self.host, self.address, self.domain)
+    }
+
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+}
