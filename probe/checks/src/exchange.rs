@@ -1,6 +1,18 @@
 //! One conversation with a service: what to send, and what the replies prove.
 
-use sekisho_model::{Facts, Service};
+use sekisho_model::{Facts, Protocol, Service, Transport};
+
+mod carrier;
+mod cldap;
+mod dns;
+mod kerberos;
+mod ldap;
+mod ldaps;
+mod mapper;
+mod report;
+mod smb;
+
+pub use carrier::MAX_INPUT;
 
 /// What is known of the target before the conversation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +48,20 @@ pub trait Exchange: Send {
 ///
 /// `nonce` is fresh randomness: it becomes transaction ids, nonces and GUIDs.
 #[must_use]
-pub fn begin(_service: Service, _expected: &Expected, _nonce: u64) -> Option<Box<dyn Exchange>> {
-    None
+pub fn begin(service: Service, expected: &Expected, nonce: u64) -> Option<Box<dyn Exchange>> {
+    let datagrams = service.transport() == Transport::Udp;
+    // On its ports a domain controller speaks for the whole forest.
+    let global_catalog = matches!(service.port(), Some(3268 | 3269));
+    match service.protocol() {
+        Protocol::Dns if datagrams => dns::over_datagrams(expected, nonce),
+        Protocol::Dns => dns::over_stream(expected, nonce),
+        Protocol::Kerberos if datagrams => Some(kerberos::over_datagrams(expected, nonce)),
+        Protocol::Kerberos => Some(kerberos::over_stream(expected, nonce)),
+        Protocol::EndpointMapper => Some(mapper::over_stream()),
+        Protocol::Ldap => Some(ldap::over_stream(expected, global_catalog)),
+        Protocol::Ldaps => ldaps::over_stream(expected, global_catalog),
+        Protocol::Cldap => Some(cldap::over_datagrams(expected, nonce)),
+        Protocol::Smb => Some(smb::over_stream(nonce)),
+        Protocol::Echo | Protocol::Handshake | Protocol::Unsupported => None,
+    }
 }

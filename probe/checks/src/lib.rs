@@ -4,5 +4,16 @@
 //! and fuzzed without a network. [`wire`] turns bytes into values and back; [`exchange`] is one conversation with a
 //! service, from the first request to the proof that the service is there.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        clippy::panic,
+        clippy::expect_used
+    )
+)]
+
 pub mod exchange;
 pub mod wire;
