@@ -1,0 +1,251 @@
+//! What is known of the labs of this machine: `/run/sekisho-lab/NAME/state.toml`.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::ErrorKind,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::{guard, namespace};
+
+const ROOT: &str = "/run/sekisho-lab";
+
+/// What one lab remembers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct State {
+    /// Number of the management network, 1 to 254.
+    pub(crate) slot: u8,
+    /// `up` came to its end.
+    pub(crate) ready: bool,
+    /// Programs in the vantages may ping without privileges.
+    pub(crate) ping: bool,
+    /// Hosts of the farm; 0 without one.
+    pub(crate) farm: u8,
+    /// Percentage of packets lost between edge and core.
+    pub(crate) loss: u8,
+    /// The process that the lab goes with; none for a lab that stays.
+    pub(crate) owner: Option<Owner>,
+}
+
+/// A process, told from a later one of the same number by its start time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Owner {
+    pid: u32,
+    started: u64,
+}
+
+impl Owner {
+    pub(crate) fn this_process() -> Option<Self> {
+        let pid = std::process::id();
+        start_time(pid).map(|started| Self { pid, started })
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        start_time(self.pid) == Some(self.started)
+    }
+}
+
+/// Field 22 of /proc/PID/stat; the name in field 2 may hold spaces and brackets.
+fn start_time(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+impl State {
+    /// The state of a lab; none where there is none, or where what is written is not whole.
+    pub(crate) fn load(lab: &str) -> Option<Self> {
+        let text = fs::read_to_string(folder(lab).join("state.toml")).ok()?;
+        toml::from_str(&text).ok()
+    }
+
+    pub(crate) fn save(&self, lab: &str) -> anyhow::Result<()> {
+        let path = folder(lab).join("state.toml");
+        let draft = path.with_extension("new");
+        let text = toml::to_string(self).context("write the state as TOML")?;
+        fs::write(&draft, text)
+            .and_then(|()| fs::rename(&draft, &path))
+            .with_context(|| format!("write {}", path.display()))
+    }
+
+    /// The root namespace, as probes see it.
+    pub(crate) fn controller_address(&self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 203, self.slot, 1)
+    }
+
+    pub(crate) fn edge_address(&self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 203, self.slot, 2)
+    }
+
+    /// The interface in the root namespace.
+    pub(crate) fn management_interface(&self) -> String {
+        format!("skl{}", self.slot)
+    }
+
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.owner.as_ref().is_some_and(|owner| !owner.is_alive())
+    }
+}
+
+/// Where a lab keeps its things.
+pub(crate) fn folder(lab: &str) -> PathBuf {
+    Path::new(ROOT).join(lab)
+}
+
+/// Removes what is left when the last lab is gone.
+pub(crate) fn tidy() {
+    // Not empty while there is another lab.
+    drop(fs::remove_dir(ROOT));
+}
+
+/// A name that fits namespaces, folders and the eye.
+pub(crate) fn check_name(lab: &str) -> anyhow::Result<()> {
+    let shape = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    ensure!(
+        !lab.is_empty()
+            && lab.len() <= 32
+            && lab.chars().all(shape)
+            && !lab.starts_with('-')
+            && !lab.ends_with('-'),
+        "\"{lab}\" is no name for a lab: use up to 32 lower-case letters, digits and hyphens, such as demo or test-1"
+    );
+    Ok(())
+}
+
+/// Takes the lowest free slot and writes the state down, so that nobody else takes it.
+pub(crate) fn claim(lab: &str, ping: bool, owner: Option<Owner>) -> anyhow::Result<State> {
+    let _all = guard::hold(Path::new(ROOT))?;
+    let taken: BTreeSet<u8> = names()?
+        .iter()
+        .filter(|name| *name != lab)
+        .filter_map(|name| State::load(name))
+        .map(|s| s.slot)
+        .collect();
+    for slot in 1..=254 {
+        let state = State { slot, ready: false, ping, farm: 0, loss: 0, owner: owner.clone() };
+        let interface = Path::new("/sys/class/net").join(state.management_interface());
+        if !taken.contains(&slot) && !interface.exists() {
+            state.save(lab)?;
+            return Ok(state);
+        }
+    }
+    bail!(
+        "254 labs are up, and there is no address for another: take some down, `sekisho-lab list` names them"
+    )
+}
+
+/// How a lab is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// Up.
+    Ready,
+    /// A command works on it at this moment.
+    Busy,
+    /// Something died half-way. The next `up` or `down` cleans up.
+    Broken,
+    /// The test that it belonged to is gone. The next `up` of any lab cleans up.
+    Abandoned,
+}
+
+impl Condition {
+    /// The word for people.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Busy => "busy",
+            Self::Broken => "broken",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+/// One lab of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Its name.
+    pub name: String,
+    /// How it is doing.
+    pub condition: Condition,
+    /// Where probes find a controller of the root namespace; none where the state is lost.
+    pub controller: Option<Ipv4Addr>,
+    /// Hosts of the farm.
+    pub farm: u8,
+    /// Percentage of packets lost.
+    pub loss: u8,
+}
+
+/// Every lab of this machine, half-made ones too.
+///
+/// # Errors
+/// Where /run cannot be read.
+pub fn list() -> anyhow::Result<Vec<Summary>> {
+    let mut all: BTreeSet<String> = names()?.into_iter().collect();
+    all.extend(namespace::labs()?);
+    Ok(all.into_iter().map(|name| summary(&name)).collect())
+}
+
+pub(crate) fn summary(lab: &str) -> Summary {
+    let state = State::load(lab);
+    let condition = match &state {
+        _ if guard::is_held(&folder(lab)) => Condition::Busy,
+        Some(state) if state.is_abandoned() => Condition::Abandoned,
+        Some(state) if state.ready && namespace::is_whole(lab) => Condition::Ready,
+        _ => Condition::Broken,
+    };
+    Summary {
+        name: lab.to_owned(),
+        condition,
+        controller: state.as_ref().map(State::controller_address),
+        farm: state.as_ref().map_or(0, |state| state.farm),
+        loss: state.as_ref().map_or(0, |state| state.loss),
+    }
+}
+
+fn names() -> anyhow::Result<Vec<String>> {
+    let entries = match fs::read_dir(ROOT) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).context("read /run/sekisho-lab"),
+    };
+    Ok(entries
+        .filter_map(Result::ok)
+        .filter(|entry| entry.path().is_dir())
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked() {
+        for good in ["demo", "t1", "test-1"] {
+            assert!(check_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "a-", "A", "a/b", "..", "a b", &"x".repeat(33)] {
+            assert!(check_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_owner_is_known_by_pid_and_start() {
+        let owner = Owner::this_process().unwrap();
+        assert!(owner.is_alive());
+        assert!(!Owner { started: owner.started + 1, ..owner }.is_alive());
+    }
+
+    #[test]
+    fn interface_names_fit_the_kernel() {
+        let state = State { slot: 254, ready: true, ping: true, farm: 0, loss: 0, owner: None };
+        assert!(state.management_interface().len() <= 15);
+        assert_eq!(state.controller_address().to_string(), "10.203.254.1");
+    }
+}
