@@ -98,7 +98,7 @@ mod tests {
         let progress =
             Report::default().reply(b"HTTP/1.1 400 \r\n\xff and much more that nobody reads").wrong("not-x");
         let Progress::Wrong(facts) = progress else { panic!("not wrong") };
-        assert_eq!(facts["reply"], Fact::from(r"HTTP/1.1 400 \r\n\xff and much mo"));
+        assert_eq!(facts["reply"], Fact::from(r"HTTP/1.1 400 \r\n\xff and much more t"));
         assert_eq!(facts["reason"], Fact::from("not-x"));
     }
 
