@@ -235,8 +235,10 @@ impl Lab {
         let clear = "table ip sekisho_loss\ndelete table ip sekisho_loss\n";
         let rules = topology::acl("loss.nft")?.replace("PERCENT", &percent.to_string());
         let script = if percent == 0 { clear.to_owned() } else { format!("{clear}{rules}") };
+        let _hold = self.hold()?;
         network::nft(&self.name, &topology().lossy, &script)?;
-        self.remember(|state| state.loss = percent)
+        self.state.loss = percent;
+        self.state.save(&self.name)
     }
 
     /// Loads nft commands into a node.
@@ -254,9 +256,11 @@ impl Lab {
     /// # Errors
     /// Where there are more hosts than addresses, or the kernel refuses.
     pub fn farm(&mut self, hosts: u8) -> anyhow::Result<()> {
+        let _hold = self.hold()?;
         let server = farm::build(&self.name, hosts, |node, ports| launch(&self.name, node, ports))?;
         self.children.push(server);
-        self.remember(|state| state.farm = hosts)
+        self.state.farm = hosts;
+        self.state.save(&self.name)
     }
 
     /// The hosts of the farm.
@@ -272,9 +276,13 @@ impl Lab {
         topology().nodes.iter().map(|node| (node.name.as_str(), topology().address(&node.name))).chain(farm)
     }
 
-    fn remember(&mut self, change: impl FnOnce(&mut State)) -> anyhow::Result<()> {
-        change(&mut self.state);
-        self.state.save(&self.name)
+    /// Keeps other commands away, and learns what they have changed.
+    fn hold(&mut self) -> anyhow::Result<guard::Guard> {
+        let hold = guard::hold(&state::folder(&self.name))?;
+        self.state = State::load(&self.name)
+            .filter(|state| state.ready)
+            .with_context(|| format!("lab {} was taken down by another command", self.name))?;
+        Ok(hold)
     }
 
     fn check_node(&self, node: &str) -> anyhow::Result<()> {

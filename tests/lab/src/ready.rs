@@ -16,7 +16,7 @@ const TIMEOUT: Duration = Duration::from_millis(500);
 const PORTS: [u16; 9] = [53, 88, 135, 389, 445, 464, 636, 3268, 3269];
 
 /// An anonymous search of the rootDSE for `dnsHostName`.
-const ROOT_DSE: &[u8] =
+pub(crate) const ROOT_DSE: &[u8] =
     b"\x30\x32\x02\x01\x01\x63\x2d\x04\x00\x0a\x01\x00\x0a\x01\x00\x02\x01\x00\x02\x01\x00\x01\x01\x00\
     \x87\x0bobjectClass\x30\x0d\x04\x0bdnsHostName";
 

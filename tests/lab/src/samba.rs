@@ -157,8 +157,7 @@ impl DomainController {
             format!("--option=ncalrpc dir={}/ncalrpc", self.folder.display()),
             format!("--option=log file={}/log.%m", self.folder.display()),
         ];
-        tool::run(&mut namespace::command(&self.namespace, None, provision)?)
-            .context("provision the domain")?;
+        tool::run(&namespace::command(&self.namespace, None, provision)?).context("provision the domain")?;
         self.settle()?;
         self.store(archive)
     }
@@ -212,7 +211,7 @@ impl DomainController {
             let mut command = tool::command("tar")?;
             command.args(what).args(["--xattrs", "--xattrs-include=*", "--acls", "--file"]).arg(archive);
             command.arg("--directory").arg(&self.folder).arg(".");
-            tool::run(&mut command).map(|_| ())
+            tool::run(&command).map(|_| ())
         })
     }
 

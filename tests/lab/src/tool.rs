@@ -76,14 +76,14 @@ pub(crate) fn command(tool: &str) -> anyhow::Result<Command> {
 }
 
 /// Runs to the end and gives what it printed; what it complains of is in the error.
-pub(crate) fn run(command: &mut Command) -> anyhow::Result<String> {
+pub(crate) fn run(command: &Command) -> anyhow::Result<String> {
     run_with(command, "")
 }
 
 /// The same, with something to read.
-pub(crate) fn run_with(command: &mut Command, input: &str) -> anyhow::Result<String> {
+pub(crate) fn run_with(command: &Command, input: &str) -> anyhow::Result<String> {
     let line = describe(command);
-    let mut child = command
+    let mut child = bound(command)?
         .stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -100,6 +100,13 @@ pub(crate) fn run_with(command: &mut Command, input: &str) -> anyhow::Result<Str
         bail!("`{line}`: {}\n{}", output.status, tail(&String::from_utf8_lossy(&output.stderr), 12));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The same command, which dies with this process: one that works on would get in the way of the cleaning.
+fn bound(command: &Command) -> anyhow::Result<Command> {
+    let mut bound = self::command("setpriv")?;
+    bound.args(["--pdeathsig=KILL", "--"]).arg(command.get_program()).args(command.get_args());
+    Ok(bound)
 }
 
 /// The last lines of a text: of a long complaint the end matters.
