@@ -28,7 +28,9 @@ pub enum Outcome {
 
 /// A word that names no outcome.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is not an outcome; outcomes are open, closed, filtered, rejected, unreachable, mute, wrong, failed, missed")]
+#[error(
+    "\"{0}\" is not an outcome; outcomes are open, closed, filtered, rejected, unreachable, mute, wrong, failed, missed"
+)]
 pub struct UnknownOutcome(pub String);
 
 impl Outcome {
@@ -65,12 +67,9 @@ impl Outcome {
     #[must_use]
     pub const fn is_blocked(self) -> bool {
         match self {
-            Self::Closed
-            | Self::Filtered
-            | Self::Rejected
-            | Self::Unreachable
-            | Self::Mute
-            | Self::Wrong => true,
+            Self::Closed | Self::Filtered | Self::Rejected | Self::Unreachable | Self::Mute | Self::Wrong => {
+                true
+            }
             Self::Open | Self::Failed | Self::Missed => false,
         }
     }

@@ -119,10 +119,14 @@ enum Inner {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownService {
     /// Neither a name of the catalogue nor `tcp/N`.
-    #[error("\"{0}\" is not a service; use a name such as smb or kerberos-tcp, or tcp/N with a port from 1 to 65535")]
+    #[error(
+        "\"{0}\" is not a service; use a name such as smb or kerberos-tcp, or tcp/N with a port from 1 to 65535"
+    )]
     Name(String),
     /// `udp/N`: without a payload that the service answers, silence would prove nothing.
-    #[error("\"{0}\": a bare UDP port cannot be tested, because silence proves nothing without a known request")]
+    #[error(
+        "\"{0}\": a bare UDP port cannot be tested, because silence proves nothing without a known request"
+    )]
     BareUdp(String),
 }
 
