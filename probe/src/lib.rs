@@ -1,1 +1,11 @@
-//! (empty)
+//! The agent in a subnet.
+//!
+//! Layers, each standing on the one before: `sekisho-checks` (pure codecs and machines) ← [`net`] (sockets, one attempt
+//! at a time) ← [`runner`] (attempts, limits, verdicts) ← the agent (session with the controller, spool, scope).
+
+pub mod cli;
+pub mod limits;
+pub mod net;
+pub mod resolver;
+pub mod runner;
+pub mod scope;

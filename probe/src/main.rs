@@ -1,1 +1,7 @@
-fn main() {}
+//! The probe.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sekisho_probe::cli::main()
+}

@@ -15,5 +15,8 @@
     )
 )]
 
+pub mod classify;
 pub mod exchange;
+pub mod flow;
+pub mod pace;
 pub mod wire;

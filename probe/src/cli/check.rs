@@ -1,0 +1,263 @@
+//! `sekisho-probe check`: a domain or hosts from here, without a controller.
+
+use std::{
+    collections::BTreeSet,
+    io::{IsTerminal, Write},
+    net::IpAddr,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use clap::{Args as ClapArgs, ValueEnum};
+use sekisho_model::{
+    BuiltIn, Cell, DEFAULT_PROFILE, Matrix, Outcome, Service,
+    table::{self, Style},
+};
+use tokio::sync::mpsc;
+
+use super::Color;
+use crate::{
+    net::IcmpAccess,
+    resolver::{ResolveError, Resolver},
+    runner::{Engine, Observed, Rates, Target, Task},
+};
+
+/// Most targets of one check.
+const TARGETS: usize = 4_096;
+/// Observations under way to the terminal.
+const UNDER_WAY: usize = 256;
+/// Progress is shown this often.
+const PROGRESS: Duration = Duration::from_millis(200);
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "A domain is found through its SRV records; a host by its address records.\n\n\
+    Examples:\n  \
+    sekisho-probe check corp.example\n  \
+    sekisho-probe check corp.example --dns 10.0.0.10\n  \
+    sekisho-probe check 10.0.0.10 10.0.0.11 --service smb --service tcp/8443\n  \
+    sekisho-probe check dc1.corp.example --format json | jq '.cells[] | select(.outcome != \"open\")'\n\n\
+    Exit: 0 everything is open; 1 usage or failure; 2 something is blocked; 3 something could not be tested.")]
+pub(super) struct Args {
+    /// Domain, host name, address or network (CIDR)
+    #[arg(required = true, value_name = "DOMAIN|HOST")]
+    names: Vec<String>,
+    /// What to test
+    #[arg(long, default_value = DEFAULT_PROFILE.name())]
+    profile: String,
+    /// Test this service instead of a profile; may be repeated (smb, kerberos-tcp, tcp/8443)
+    #[arg(long, conflicts_with = "profile")]
+    service: Vec<Service>,
+    /// DNS server to ask instead of this host's own; may be repeated
+    #[arg(long)]
+    dns: Vec<IpAddr>,
+    /// The domain that the hosts should serve, where it is not found out by itself
+    #[arg(long)]
+    domain: Option<String>,
+    /// How to print
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+    /// When to colour
+    #[arg(long, value_enum, default_value = "auto")]
+    color: Color,
+    /// New attempts per second to one target
+    #[arg(long, default_value_t = Rates::default().per_target, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rate: u32,
+    /// Attempts under way at the same time
+    #[arg(long, default_value_t = Rates::default().concurrency, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    concurrency: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+    Csv,
+}
+
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let services = services(&args)?;
+    let (_, files) = crate::limits::raise_open_files();
+    let rates = Rates {
+        per_target: args.rate,
+        concurrency: args.concurrency.min(crate::limits::attempts_within(files)),
+        ..Rates::default()
+    };
+    super::runtime()?.block_on(async {
+        let targets = targets(&args).await?;
+        let icmp = IcmpAccess::detect();
+        let matrix = check(&targets, &services, Engine::new(rates, icmp)).await;
+        print(&args, &matrix)?;
+        Ok(exit(&matrix))
+    })
+}
+
+fn services(args: &Args) -> anyhow::Result<Vec<Service>> {
+    if !args.service.is_empty() {
+        let unique: BTreeSet<Service> = args.service.iter().copied().collect();
+        return supported("--service", unique.into_iter().collect());
+    }
+    let known = BuiltIn::ALL.map(BuiltIn::name).join(", ");
+    let profile = BuiltIn::named(&args.profile)
+        .with_context(|| format!("no profile \"{}\"; profiles are {known}", args.profile))?;
+    supported(&format!("profile {}", profile.name()), profile.services())
+}
+
+fn supported(what: &str, services: Vec<Service>) -> anyhow::Result<Vec<Service>> {
+    let missing: Vec<String> =
+        services.iter().filter(|s| !s.is_supported()).map(|s| s.name()).collect();
+    if !missing.is_empty() {
+        bail!(
+            "{what}: this version cannot test {}; use --profile {} or name services with --service",
+            missing.join(", "),
+            DEFAULT_PROFILE.name()
+        );
+    }
+    Ok(services)
+}
+
+/// Finds what the names stand for.
+async fn targets(args: &Args) -> anyhow::Result<Vec<Target>> {
+    let mut found: Vec<Target> = Vec::new();
+    for name in &args.names {
+        let more = one(args, name).await.with_context(|| format!("cannot find {name}"))?;
+        found.extend(more);
+        if found.len() > TARGETS {
+            bail!("{} targets and more: one check takes at most {TARGETS}", found.len());
+        }
+    }
+    found.dedup();
+    Ok(found)
+}
+
+async fn one(args: &Args, name: &str) -> anyhow::Result<Vec<Target>> {
+    let domain = args.domain.as_ref().map(|d| canonical(d));
+    let bare = |address| Target { host: None, domain: domain.clone(), address };
+    if let Ok(address) = name.parse::<IpAddr>() {
+        return Ok(vec![bare(address)]);
+    }
+    if let Ok(net) = name.parse::<ipnet::IpNet>() {
+        return Ok(net.hosts().take(TARGETS + 1).map(bare).collect());
+    }
+    let name = canonical(name);
+    let resolver = if args.dns.is_empty() { Resolver::system()? } else { Resolver::of(&args.dns) };
+    match resolver.domain_controllers(&name).await {
+        Ok(found) => return Ok(found),
+        // Not a domain: then it may be a host.
+        Err(ResolveError::Empty { .. } | ResolveError::Refused { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let addresses = resolver.addresses(&name).await.with_context(|| {
+        format!("{name} has no SRV records of a domain, and as a host")
+    })?;
+    let target = |address| Target { host: Some(name.clone()), domain: domain.clone(), address };
+    Ok(addresses.into_iter().map(target).collect())
+}
+
+fn canonical(name: &str) -> String {
+    name.trim_end_matches('.').to_lowercase()
+}
+
+/// Tests all services of all targets.
+async fn check(targets: &[Target], services: &[Service], engine: std::sync::Arc<Engine>) -> Matrix {
+    let numbered = targets.iter().enumerate().map(|(t, target)| {
+        let tasks = services.iter().enumerate().map(|(s, service)| {
+            let number = u32::try_from(t * services.len() + s).unwrap_or(u32::MAX);
+            Task { number, service: *service, last: None }
+        });
+        (target.clone(), tasks.collect::<Vec<_>>())
+    });
+    let (sink, mut seen) = mpsc::channel(UNDER_WAY);
+    let run = tokio::spawn(engine.run(numbered.collect(), sink));
+    let vantage = nix::unistd::gethostname().map_or_else(|_| "this-host".into(), |n| n.to_string_lossy().into_owned());
+    let planned = targets.len() * services.len();
+    let mut progress = Progress::new(planned);
+    let mut cells: Vec<(u32, Cell)> = Vec::with_capacity(planned);
+    while let Some(observed) = seen.recv().await {
+        let number = usize::try_from(observed.number).unwrap_or(usize::MAX);
+        if let (Some(target), Some(service)) =
+            (targets.get(number / services.len()), services.get(number % services.len()))
+        {
+            cells.push((observed.number, cell(&vantage, target, *service, observed)));
+        }
+        progress.show(cells.len());
+    }
+    progress.clear();
+    if let Err(error) = run.await {
+        tracing::error!(%error, "the check ended abnormally");
+    }
+    cells.sort_by_key(|(number, _)| *number);
+    Matrix { sweep: None, cells: cells.into_iter().map(|(_, cell)| cell).collect(), checks: Vec::new() }
+}
+
+fn cell(vantage: &str, target: &Target, service: Service, observed: Observed) -> Cell {
+    Cell {
+        vantage: vantage.to_owned(),
+        subnet: None,
+        target: target.host.clone().unwrap_or_else(|| target.address.to_string()),
+        address: target.address,
+        service,
+        transport: service.transport(),
+        port: service.port(),
+        outcome: observed.outcome,
+        by: observed.by,
+        rtt_us: observed.rtt_us,
+        attempts: observed.attempts,
+        confirmed: observed.confirmed,
+        facts: observed.facts,
+        evidence: observed.evidence,
+        observed_at: Some(observed.observed_at),
+    }
+}
+
+fn print(args: &Args, matrix: &Matrix) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let text = match args.format {
+        Format::Json => serde_json::to_string_pretty(matrix)? + "\n",
+        Format::Csv => table::csv(matrix),
+        Format::Table => table::render(matrix, &Style { color: args.color.on(), ascii: false, width: None }),
+    };
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot print"),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn exit(matrix: &Matrix) -> ExitCode {
+    let any = |what: fn(Outcome) -> bool| matrix.cells.iter().any(|cell| what(cell.outcome));
+    if any(Outcome::is_blocked) {
+        ExitCode::from(2)
+    } else if any(|outcome| outcome != Outcome::Open) {
+        ExitCode::from(3)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// One line on the terminal while it takes long.
+struct Progress {
+    planned: usize,
+    began: Instant,
+    shown: Option<Instant>,
+    terminal: bool,
+}
+
+impl Progress {
+    fn new(planned: usize) -> Self {
+        Self { planned, began: Instant::now(), shown: None, terminal: std::io::stderr().is_terminal() }
+    }
+
+    fn show(&mut self, done: usize) {
+        if !self.terminal || self.shown.unwrap_or(self.began).elapsed() < PROGRESS {
+            return;
+        }
+        self.shown = Some(Instant::now());
+        eprint!("\r{done} of {} flows tested, {:.0} s", self.planned, self.began.elapsed().as_secs_f32());
+    }
+
+    fn clear(&self) {
+        if self.shown.is_some() {
+            eprint!("\r{:60}\r", "");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Runs tasks: every service of every target, within the limits of this probe, from first attempt to verdict.
+//!
+//! The order of a target: all flows at once; then, with the other flows as controls, who sent a RST and whether a
+//! silence is a rationed ICMP error; then, where the outcome differs from the last sweep's, everything once more.
+
+mod evidence;
+mod flow;
+mod limits;
+mod origin;
+mod silence;
+mod target;
+
+use std::{net::IpAddr, sync::Arc};
+
+use jiff::Timestamp;
+use sekisho_model::{Attempt, Facts, Outcome, Service};
+use tokio::{sync::mpsc, task::JoinSet};
+
+pub use limits::{Limits, Rates};
+
+use crate::net::IcmpAccess;
+
+/// A domain controller, as the runner needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Host name, lower case.
+    pub host: Option<String>,
+    /// Active Directory DNS domain, lower case.
+    pub domain: Option<String>,
+    /// Address.
+    pub address: IpAddr,
+}
+
+/// One service to test on a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Task {
+    /// Number under which the observation is handed in.
+    pub number: u32,
+    /// The service.
+    pub service: Service,
+    /// Outcome in the last sweep, where there was one: another one is tested again before it is reported.
+    pub last: Option<Outcome>,
+}
+
+/// What came of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// Number of the task.
+    pub number: u32,
+    /// The outcome.
+    pub outcome: Outcome,
+    /// Address of the device that refused, where it is known.
+    pub by: Option<IpAddr>,
+    /// Round trip of the attempt that decided, microseconds.
+    pub rtt_us: Option<u32>,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// A change was tested again and seen again.
+    pub confirmed: bool,
+    /// What was found.
+    pub facts: Facts,
+    /// Every attempt.
+    pub evidence: Vec<Attempt>,
+    /// When.
+    pub observed_at: Timestamp,
+}
+
+impl Observed {
+    /// A task that this probe could not or would not test.
+    #[must_use]
+    pub fn failed(number: u32, reason: &str, detail: &str) -> Self {
+        let mut facts = Facts::new();
+        facts.insert("reason".to_owned(), reason.into());
+        facts.insert("detail".to_owned(), detail.into());
+        Self {
+            number,
+            outcome: Outcome::Failed,
+            by: None,
+            rtt_us: None,
+            attempts: 0,
+            confirmed: false,
+            facts,
+            evidence: Vec::new(),
+            observed_at: Timestamp::now(),
+        }
+    }
+}
+
+/// What all checks of this process share.
+#[derive(Debug)]
+pub struct Engine {
+    limits: Limits,
+    icmp: IcmpAccess,
+    rejections: silence::Rejections,
+}
+
+impl Engine {
+    /// An engine with these rates.
+    #[must_use]
+    pub fn new(rates: Rates, icmp: IcmpAccess) -> Arc<Self> {
+        Arc::new(Self { limits: Limits::new(rates), icmp, rejections: silence::Rejections::default() })
+    }
+
+    /// Tests the services of each target and hands in one observation per task, as they come.
+    ///
+    /// Ends when all is observed, or early when nobody takes the observations any more. Dropping the future ends all
+    /// attempts.
+    pub async fn run(self: Arc<Self>, work: Vec<(Target, Vec<Task>)>, sink: mpsc::Sender<Observed>) {
+        let mut targets = JoinSet::new();
+        for (target, tasks) in work {
+            targets.spawn(target::Run::new(self.clone(), target, sink.clone()).all(tasks));
+        }
+        drop(sink);
+        while let Some(ended) = targets.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a check ended abnormally; its tasks stay unobserved");
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The record of the attempts of one flow.
+
+use std::time::Duration;
+
+use sekisho_checks::flow::Signal;
+use sekisho_model::Attempt;
+
+/// Attempts kept per flow. Beyond that the count goes on and the record stays.
+pub(super) const KEPT: usize = 32;
+
+/// What was tried, in order.
+#[derive(Debug, Default)]
+pub(super) struct Evidence {
+    attempts: Vec<Attempt>,
+    made: u32,
+}
+
+impl Evidence {
+    /// Notes that an attempt began; gives its place.
+    pub(super) fn begin(&mut self, at: Duration, ttl: Option<u8>) -> usize {
+        self.made += 1;
+        if self.attempts.len() < KEPT {
+            self.attempts.push(Attempt {
+                at_us: micros(at),
+                took_us: 0,
+                source_port: None,
+                signal: "silence".to_owned(),
+                icmp: None,
+                offender: None,
+                ttl,
+            });
+            self.attempts.len() - 1
+        } else {
+            KEPT
+        }
+    }
+
+    /// Notes the local port of an attempt.
+    pub(super) fn source(&mut self, place: usize, port: u16) {
+        if let Some(attempt) = self.attempts.get_mut(place) {
+            attempt.source_port = Some(port).filter(|port| *port != 0);
+        }
+    }
+
+    /// Notes what an attempt told, or that it was given up.
+    pub(super) fn end(&mut self, place: usize, signal: Option<&Signal>, now: Duration) {
+        let Some(attempt) = self.attempts.get_mut(place) else { return };
+        attempt.took_us = micros(now).saturating_sub(attempt.at_us);
+        if let Some(signal) = signal {
+            attempt.signal = signal.word().to_owned();
+        }
+        if let Some(Signal::Icmp(error)) = signal {
+            attempt.icmp = Some((error.kind, error.code));
+            attempt.offender = Some(error.offender);
+        }
+    }
+
+    /// Notes that an attempt of which nothing was heard is given up.
+    pub(super) fn give_up(&mut self, place: usize, now: Duration) {
+        if self.attempts.get(place).is_some_and(|attempt| attempt.took_us == 0) {
+            self.end(place, None, now);
+        }
+    }
+
+    /// How many attempts were made.
+    pub(super) const fn made(&self) -> u32 {
+        self.made
+    }
+
+    /// The record.
+    pub(super) fn into_attempts(self) -> Vec<Attempt> {
+        self.attempts
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
