@@ -17,7 +17,8 @@ use tokio::{
 use crate::runner::Target;
 
 /// Tries per server, and how long each waits.
-const WAITS: [Duration; 3] = [Duration::from_millis(700), Duration::from_millis(1_500), Duration::from_secs(3)];
+const WAITS: [Duration; 3] =
+    [Duration::from_millis(700), Duration::from_millis(1_500), Duration::from_secs(3)];
 /// Most servers asked.
 const SERVERS: usize = 4;
 /// Most domain controllers taken from an answer.
@@ -178,7 +179,8 @@ impl Resolver {
                     Ok(response) if response.rcode == 0 => return Ok(response),
                     Ok(response) => {
                         let rcode = dns::rcode_name(response.rcode);
-                        refused = Some(ResolveError::Refused { name: name.to_owned(), server: server.ip(), rcode });
+                        refused =
+                            Some(ResolveError::Refused { name: name.to_owned(), server: server.ip(), rcode });
                     }
                     Err(error) => tracing::debug!(%server, name, %error, "no answer"),
                 }
@@ -210,10 +212,9 @@ async fn over_udp(server: SocketAddr, query: &[u8], id: u16, question: &Question
     let mut buffer = vec![0; 4_096];
     loop {
         let count = socket.recv(&mut buffer).await?;
-        match dns::decode(buffer.get(..count).unwrap_or_default(), id, question) {
-            Ok(Some(response)) => return Ok(response),
-            // Late or forged: whoever sent it does not know the id.
-            Ok(None) | Err(_) => {}
+        // Anything else is late or forged: whoever sent it does not know the id.
+        if let Ok(Some(response)) = dns::decode(buffer.get(..count).unwrap_or_default(), id, question) {
+            return Ok(response);
         }
     }
 }
@@ -236,8 +237,11 @@ mod tests {
     fn servers_of_a_resolv_conf() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("resolv.conf");
-        std::fs::write(&path, "# x\nsearch corp.example\nnameserver 10.0.0.1\n nameserver  fd00::1 \nnameserver junk\n")
-            .unwrap();
+        std::fs::write(
+            &path,
+            "# x\nsearch corp.example\nnameserver 10.0.0.1\n nameserver  fd00::1 \nnameserver junk\n",
+        )
+        .unwrap();
         let servers = Resolver::from_file(&path).unwrap().servers();
         assert_eq!(servers, ["10.0.0.1".parse::<IpAddr>().unwrap(), "fd00::1".parse().unwrap()]);
         std::fs::write(&path, "options edns0\n").unwrap();

@@ -38,7 +38,9 @@ enum Ports {
 
 /// A rule that cannot be understood.
 #[derive(Debug, thiserror::Error)]
-#[error("\"{rule}\" is not CIDR[:PORTS]: {problem}; examples: 10.0.0.0/24, 10.0.0.10/32:icmp,53,88,135-139, [fd00::/64]:389")]
+#[error(
+    "\"{rule}\" is not CIDR[:PORTS]: {problem}; examples: 10.0.0.0/24, 10.0.0.10/32:icmp,53,88,135-139, [fd00::/64]:389"
+)]
 pub struct BadRule {
     rule: String,
     problem: String,
@@ -202,7 +204,12 @@ impl Scope {
     ///
     /// # Errors
     /// What forbids it, in words.
-    pub fn permit_port(&self, address: IpAddr, transport: Transport, port: Option<u16>) -> Result<(), String> {
+    pub fn permit_port(
+        &self,
+        address: IpAddr,
+        transport: Transport,
+        port: Option<u16>,
+    ) -> Result<(), String> {
         if let Some(problem) = &self.problem {
             return Err(format!("nothing is allowed: {problem}"));
         }
@@ -283,12 +290,18 @@ mod tests {
         let scope = scope(&["10.77.1.0/24:53,135-139", "[fd00::/64]:icmp,389"]);
         assert!(may(&scope, "10.77.1.10", "dns-udp") && may(&scope, "10.77.1.10", "tcp/137"));
         assert!(!may(&scope, "10.77.1.10", "smb") && !may(&scope, "10.77.1.10", "icmp"));
-        assert!(may(&scope, "fd00::5", "icmp") && may(&scope, "fd00::5", "ldap") && !may(&scope, "fd00::5", "smb"));
+        assert!(
+            may(&scope, "fd00::5", "icmp")
+                && may(&scope, "fd00::5", "ldap")
+                && !may(&scope, "fd00::5", "smb")
+        );
     }
 
     #[test]
     fn rules_that_mean_nothing_are_refused() {
-        for rule in ["", "10.0.0.0/8:", "10.0.0.0/8:0", "10.0.0.0/8:9-3", "10.0.0.0/8:http", "[fd00::/64:1", "dc1:53"] {
+        for rule in
+            ["", "10.0.0.0/8:", "10.0.0.0/8:0", "10.0.0.0/8:9-3", "10.0.0.0/8:http", "[fd00::/64:1", "dc1:53"]
+        {
             assert!(rule.parse::<Rule>().is_err(), "{rule}");
         }
     }

@@ -225,7 +225,7 @@ impl Flow {
             let since = self.attempts.len().saturating_sub(first.unwrap_or(0));
             // Attempts after the first answer may be lost: allow one more than wanted.
             let more = told.max(connected) < wanted && since <= wanted;
-            let spacing = if told > 0 { base.max(self.tempo.floor) } else { self.tempo.reply / 3 };
+            let spacing = if told > 0 { base.max(self.tempo.floor) } else { third(self.tempo.reply) };
             return (more.then(|| last.started.saturating_add(spacing)), self.give_up(base));
         }
 
@@ -284,6 +284,11 @@ impl Flow {
             intermittent,
         }
     }
+}
+
+/// A third of the time for a reply lies between the attempts of a mute service.
+fn third(duration: Duration) -> Duration {
+    duration.checked_div(3).unwrap_or_default()
 }
 
 #[cfg(test)]

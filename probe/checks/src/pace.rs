@@ -15,12 +15,12 @@ impl Rtt {
         match self.smoothed {
             None => {
                 self.smoothed = Some(sample);
-                self.variation = sample / 2;
+                self.variation = part(sample, 2);
             }
             Some(smoothed) => {
                 self.variation =
-                    (self.variation.saturating_mul(3).saturating_add(smoothed.abs_diff(sample))) / 4;
-                self.smoothed = Some((smoothed.saturating_mul(7).saturating_add(sample)) / 8);
+                    part(self.variation.saturating_mul(3).saturating_add(smoothed.abs_diff(sample)), 4);
+                self.smoothed = Some(part(smoothed.saturating_mul(7).saturating_add(sample), 8));
             }
         }
     }
@@ -30,6 +30,11 @@ impl Rtt {
     pub fn patience(&self) -> Option<Duration> {
         self.smoothed.map(|smoothed| smoothed.saturating_add(self.variation.saturating_mul(4)))
     }
+}
+
+/// One part of `of` equal ones; `of` is not 0.
+fn part(duration: Duration, of: u32) -> Duration {
+    duration.checked_div(of).unwrap_or_default()
 }
 
 /// A rate limit with a burst: the generic cell rate algorithm, ITU-T I.371 annex A.
@@ -46,7 +51,7 @@ impl Limiter {
     /// At most `per_second` events in any second in the long run (at least 1), and `burst` (at least 1) at once.
     #[must_use]
     pub fn new(per_second: u32, burst: u32) -> Self {
-        let interval = Duration::from_secs(1) / per_second.max(1);
+        let interval = part(Duration::from_secs(1), per_second.max(1));
         Self { interval, tolerance: interval.saturating_mul(burst.saturating_sub(1)), next: Duration::ZERO }
     }
 

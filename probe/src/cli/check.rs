@@ -72,7 +72,6 @@ pub(super) struct Args {
 enum Format {
     Table,
     Json,
-    Csv,
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -104,8 +103,7 @@ fn services(args: &Args) -> anyhow::Result<Vec<Service>> {
 }
 
 fn supported(what: &str, services: Vec<Service>) -> anyhow::Result<Vec<Service>> {
-    let missing: Vec<String> =
-        services.iter().filter(|s| !s.is_supported()).map(|s| s.name()).collect();
+    let missing: Vec<String> = services.iter().filter(|s| !s.is_supported()).map(|s| s.name()).collect();
     if !missing.is_empty() {
         bail!(
             "{what}: this version cannot test {}; use --profile {} or name services with --service",
@@ -147,9 +145,10 @@ async fn one(args: &Args, name: &str) -> anyhow::Result<Vec<Target>> {
         Err(ResolveError::Empty { .. } | ResolveError::Refused { .. }) => {}
         Err(error) => return Err(error.into()),
     }
-    let addresses = resolver.addresses(&name).await.with_context(|| {
-        format!("{name} has no SRV records of a domain, and as a host")
-    })?;
+    let addresses = resolver
+        .addresses(&name)
+        .await
+        .with_context(|| format!("{name} has no SRV records of a domain, and as a host"))?;
     let target = |address| Target { host: Some(name.clone()), domain: domain.clone(), address };
     Ok(addresses.into_iter().map(target).collect())
 }
@@ -169,7 +168,8 @@ async fn check(targets: &[Target], services: &[Service], engine: std::sync::Arc<
     });
     let (sink, mut seen) = mpsc::channel(UNDER_WAY);
     let run = tokio::spawn(engine.run(numbered.collect(), sink));
-    let vantage = nix::unistd::gethostname().map_or_else(|_| "this-host".into(), |n| n.to_string_lossy().into_owned());
+    let vantage =
+        nix::unistd::gethostname().map_or_else(|_| "this-host".into(), |n| n.to_string_lossy().into_owned());
     let planned = targets.len() * services.len();
     let mut progress = Progress::new(planned);
     let mut cells: Vec<(u32, Cell)> = Vec::with_capacity(planned);
@@ -214,7 +214,6 @@ fn print(args: &Args, matrix: &Matrix) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let text = match args.format {
         Format::Json => serde_json::to_string_pretty(matrix)? + "\n",
-        Format::Csv => table::csv(matrix),
         Format::Table => table::render(matrix, &Style { color: args.color.on(), ascii: false, width: None }),
     };
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
