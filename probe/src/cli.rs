@@ -1,6 +1,7 @@
 //! The commands of `sekisho-probe`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
 
+mod agent;
 mod check;
 
 use std::{io::IsTerminal, process::ExitCode};
@@ -25,6 +26,10 @@ struct Cli {
 enum Command {
     /// Test a domain or hosts from here, without a controller
     Check(check::Args),
+    /// Turn a token into this host's identity as a probe
+    Enroll(agent::Enroll),
+    /// Serve a controller as a probe
+    Run(agent::Run),
 }
 
 /// When to colour.
@@ -62,6 +67,8 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Check(args) => check::run(args),
+        Command::Enroll(args) => agent::enroll(args),
+        Command::Run(args) => agent::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("sekisho-probe: {error:#}");

@@ -3,9 +3,13 @@
 //! Layers, each standing on the one before: `sekisho-checks` (pure codecs and machines) ← [`net`] (sockets, one attempt
 //! at a time) ← [`runner`] (attempts, limits, verdicts) ← the agent (session with the controller, spool, scope).
 
+mod agent;
 pub mod cli;
+mod convert;
+pub mod identity;
 pub mod limits;
 pub mod net;
 pub mod resolver;
 pub mod runner;
 pub mod scope;
+mod spool;

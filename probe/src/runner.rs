@@ -70,6 +70,7 @@ impl Observed {
     #[must_use]
     pub fn failed(number: u32, reason: &str, detail: &str) -> Self {
         let mut facts = Facts::new();
+        facts.insert(reason.to_owned(), true.into());
         facts.insert("reason".to_owned(), reason.into());
         facts.insert("detail".to_owned(), detail.into());
         Self {

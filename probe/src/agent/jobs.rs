@@ -1,0 +1,195 @@
+//! The jobs of this probe: what runs, and what came of it into the spool.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use sekisho_model::{Outcome, Transport};
+use sekisho_proto::limits;
+use tokio::{
+    sync::mpsc,
+    task::{AbortHandle, JoinSet},
+};
+use uuid::Uuid;
+
+use crate::{
+    convert::{self, Job, JobTask},
+    resolver::Resolver,
+    runner::{Engine, Observed, Target, Task},
+    scope::Scope,
+    spool::Spool,
+};
+
+/// Observations under way from the runner to the spool.
+const UNDER_WAY: usize = 64;
+
+/// What every job needs.
+#[derive(Clone)]
+struct Means {
+    state: PathBuf,
+    engine: Arc<Engine>,
+    spool: Spool,
+}
+
+/// The jobs that run.
+pub(super) struct Jobs {
+    means: Means,
+    running: JoinSet<Uuid>,
+    by_id: HashMap<Uuid, AbortHandle>,
+}
+
+impl Jobs {
+    pub(super) fn new(state: &Path, engine: Arc<Engine>, spool: Spool) -> Self {
+        let means = Means { state: state.to_owned(), engine, spool };
+        Self { means, running: JoinSet::new(), by_id: HashMap::new() }
+    }
+
+    /// Begins a job. One that runs already is left alone.
+    ///
+    /// # Errors
+    /// There are too many jobs.
+    pub(super) fn start(&mut self, job: Job) -> Result<(), String> {
+        if self.by_id.contains_key(&job.id) {
+            return Ok(());
+        }
+        if self.by_id.len() >= limits::JOBS_PER_PROBE {
+            return Err(format!("this probe runs {} jobs already", self.by_id.len()));
+        }
+        let id = job.id;
+        tracing::info!(job = %id, tasks = job.tasks.len(), targets = job.targets.len(), "job begins");
+        let means = self.means.clone();
+        let handle = self.running.spawn(async move {
+            if tokio::time::timeout(job.within, means.work(job)).await.is_err() {
+                tracing::warn!(job = %id, "the job's time is over; the rest of its tasks is not tested");
+            }
+            id
+        });
+        self.by_id.insert(id, handle);
+        Ok(())
+    }
+
+    /// Ends a job. What it observed so far stays in the spool.
+    pub(super) fn cancel(&mut self, id: Uuid) {
+        if let Some(handle) = self.by_id.get(&id) {
+            tracing::info!(job = %id, "job cancelled");
+            handle.abort();
+        }
+    }
+
+    /// The jobs that run.
+    pub(super) fn ids(&self) -> Vec<Uuid> {
+        self.by_id.keys().copied().collect()
+    }
+
+    /// Waits for a job to end, and gives its id. Never ends while none runs.
+    pub(super) async fn ended(&mut self) -> Uuid {
+        loop {
+            match self.running.join_next_with_id().await {
+                None => std::future::pending().await,
+                Some(Ok((_, id))) => {
+                    self.by_id.remove(&id);
+                    return id;
+                }
+                Some(Err(error)) => {
+                    let id =
+                        self.by_id.iter().find(|(_, handle)| handle.id() == error.id()).map(|(id, _)| *id);
+                    if !error.is_cancelled() {
+                        tracing::error!(%error, "a job ended abnormally");
+                    }
+                    if let Some(id) = id {
+                        self.by_id.remove(&id);
+                        return id;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Means {
+    async fn work(self, job: Job) {
+        // Read for each job: an operator who narrows the file need not restart the probe.
+        let scope = Scope::read(&self.state);
+        let mut work: Vec<(Target, Vec<Task>)> = job.targets.into_iter().map(|t| (t, Vec::new())).collect();
+        let mut discoveries = Vec::new();
+        for task in job.tasks {
+            match task {
+                JobTask::Refused { number, reason, detail } => {
+                    self.keep(job.id, Observed::failed(number, reason, &detail), &[]).await;
+                }
+                JobTask::Discover { number, domain, servers } => discoveries.push((number, domain, servers)),
+                JobTask::Check(place, task) => {
+                    let Some((target, tasks)) = work.get_mut(place) else { continue };
+                    match scope.permit(target.address, task.service) {
+                        Ok(()) => tasks.push(task),
+                        Err(why) => {
+                            self.keep(job.id, Observed::failed(task.number, "out-of-scope", &why), &[]).await;
+                        }
+                    }
+                }
+            }
+        }
+        for (number, domain, servers) in discoveries {
+            self.discover(job.id, &scope, number, &domain, &servers).await;
+        }
+        work.retain(|(_, tasks)| !tasks.is_empty());
+        if work.is_empty() {
+            return;
+        }
+        let (sink, mut seen) = mpsc::channel(UNDER_WAY);
+        let keep = async {
+            while let Some(observed) = seen.recv().await {
+                self.keep(job.id, observed, &[]).await;
+            }
+        };
+        tokio::join!(self.engine.clone().run(work, sink), keep);
+    }
+
+    async fn keep(&self, job: Uuid, observed: Observed, discovered: &[Target]) {
+        self.spool.append(convert::observation(job, observed, discovered)).await;
+    }
+
+    async fn discover(&self, job: Uuid, scope: &Scope, number: u32, domain: &str, servers: &[IpAddr]) {
+        let found = match resolver(scope, servers) {
+            Ok(resolver) => {
+                resolver.domain_controllers(domain).await.map_err(|e| ("discovery", e.to_string()))
+            }
+            Err(refused) => Err(refused),
+        };
+        match found {
+            Ok(targets) => {
+                let observed = Observed {
+                    outcome: Outcome::Open,
+                    facts: [("found".to_owned(), i64::try_from(targets.len()).unwrap_or(i64::MAX).into())]
+                        .into(),
+                    observed_at: Timestamp::now(),
+                    ..Observed::failed(number, "", "")
+                };
+                self.keep(job, observed, &targets).await;
+            }
+            Err((reason, why)) => {
+                tracing::warn!(domain, reason, why, "no domain controllers found");
+                self.keep(job, Observed::failed(number, reason, &why), &[]).await;
+            }
+        }
+    }
+}
+
+/// Servers that the controller names need the local scope's permission; this host's own are asked anyway.
+fn resolver(scope: &Scope, servers: &[IpAddr]) -> Result<Resolver, (&'static str, String)> {
+    if servers.is_empty() {
+        return Resolver::system().map_err(|e| ("discovery", e.to_string()));
+    }
+    for server in servers {
+        for transport in [Transport::Udp, Transport::Tcp] {
+            scope
+                .permit_port(*server, transport, Some(53))
+                .map_err(|why| ("out-of-scope", format!("DNS server {server}: {why}")))?;
+        }
+    }
+    Ok(Resolver::of(servers))
+}

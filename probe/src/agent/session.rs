@@ -1,0 +1,276 @@
+//! One session with a controller, from Hello to whatever ends it.
+
+use std::{collections::HashMap, collections::HashSet, time::Duration};
+
+use anyhow::{Context, bail};
+use jiff::Timestamp;
+use prost::Message;
+use sekisho_model::Service;
+use sekisho_proto::{
+    PROTOCOL, limits,
+    v1::{
+        self, controller_message::Message as FromController, fleet_client::FleetClient,
+        probe_message::Message as FromProbe,
+    },
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+use uuid::Uuid;
+
+use super::{Agent, End};
+use crate::{convert, identity, identity::Identity};
+
+/// Messages on the way to the controller.
+const OUTGOING: usize = 32;
+/// Time for Welcome, and for the transport to take a message.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// A batch is closed when it has this many bytes, so that it stays under the limit of a message.
+const BATCH_BYTES: usize = limits::MESSAGE_BYTES / 2;
+/// Renewal is tried again after this long.
+const RENEW_AGAIN: Duration = Duration::from_secs(60);
+
+/// Runs one session. Returns when it ended; the jobs run on.
+pub(super) async fn run(agent: &mut Agent, controller: &str) -> anyhow::Result<End> {
+    let now = Timestamp::now();
+    if now > agent.identity.valid.1 {
+        bail!(
+            "the certificate of this probe ended at {}; enrol it again with a new token",
+            agent.identity.valid.1
+        );
+    }
+    let channel = identity::connect(controller, identity::trusting(&agent.identity)?).await?;
+    let (outgoing, messages) = mpsc::channel(OUTGOING);
+    let hello = hello(agent);
+    outgoing.send(message(FromProbe::Hello(hello))).await.context("the session ended at once")?;
+    let mut client = FleetClient::new(channel.clone())
+        .max_decoding_message_size(limits::MESSAGE_BYTES)
+        .max_encoding_message_size(limits::MESSAGE_BYTES);
+    let opened = tokio::time::timeout(PATIENCE, client.session(ReceiverStream::new(messages))).await;
+    let mut incoming =
+        opened.context("the controller does not open the session")?.map_err(refused)?.into_inner();
+    let first = tokio::time::timeout(PATIENCE, incoming.message()).await;
+    let first = first.context("the controller does not greet")?.map_err(refused)?;
+    let Some(v1::ControllerMessage { message: Some(FromController::Welcome(welcome)) }) = first else {
+        bail!("the controller begins with another message than Welcome");
+    };
+    agent.welcomed += 1;
+    let renew = renew_in(&agent.identity);
+    let mut session = Session {
+        agent,
+        channel,
+        outgoing,
+        heartbeat: Duration::from_secs(welcome.heartbeat_seconds.clamp(1, 300).into()),
+        heard: Instant::now(),
+        sequence: 0,
+        batch: 0,
+        cursor: 0,
+        in_flight: HashMap::new(),
+        finished: HashSet::new(),
+    };
+    if session.agent.identity.trust(&welcome.trust)? {
+        tracing::info!("the set of controllers changed");
+    }
+    tracing::info!(controller, version = welcome.version, "session open");
+    session.serve(incoming, renew).await
+}
+
+fn hello(agent: &Agent) -> v1::Hello {
+    let held = agent.spool.held().borrow().clone();
+    let mut jobs: HashSet<Uuid> = agent.jobs.ids().into_iter().collect();
+    jobs.extend(held.jobs.keys());
+    v1::Hello {
+        protocol: PROTOCOL,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        host: identity::host(),
+        services: Service::catalogue().filter(|s| s.is_supported()).map(Service::name).collect(),
+        icmp: agent.icmp.word().to_owned(),
+        jobs: jobs.iter().take(limits::JOBS_PER_PROBE).map(|id| id.as_bytes().to_vec()).collect(),
+        clock: Some(convert::timestamp(Timestamp::now())),
+        spooled: held.rows,
+    }
+}
+
+fn message(message: FromProbe) -> v1::ProbeMessage {
+    v1::ProbeMessage { message: Some(message) }
+}
+
+/// What a status of the controller means for a person.
+fn refused(status: tonic::Status) -> anyhow::Error {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the others speak for themselves")]
+    match status.code() {
+        tonic::Code::PermissionDenied | tonic::Code::Unauthenticated => anyhow::anyhow!(
+            "the controller refuses this probe: {}; if it was revoked, enrol it again with a new token",
+            status.message()
+        ),
+        _ => anyhow::anyhow!("the session ended: {}", status.message()),
+    }
+}
+
+fn renew_in(identity: &Identity) -> Duration {
+    let left = identity.renew_at().as_second() - Timestamp::now().as_second();
+    Duration::from_secs(u64::try_from(left).unwrap_or(0))
+}
+
+struct Session<'a> {
+    agent: &'a mut Agent,
+    channel: Channel,
+    outgoing: mpsc::Sender<v1::ProbeMessage>,
+    heartbeat: Duration,
+    heard: Instant,
+    sequence: u64,
+    batch: u64,
+    /// Highest spool number sent in this session.
+    cursor: u64,
+    /// Spool numbers of each batch that is not yet acknowledged.
+    in_flight: HashMap<u64, Vec<u64>>,
+    /// Jobs that ended here and are still to be reported.
+    finished: HashSet<Uuid>,
+}
+
+impl Session<'_> {
+    async fn serve(
+        &mut self,
+        mut incoming: tonic::Streaming<v1::ControllerMessage>,
+        renew: Duration,
+    ) -> anyhow::Result<End> {
+        let mut ticks = tokio::time::interval(self.heartbeat);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut held = self.agent.spool.held();
+        let renewal = tokio::time::sleep(renew);
+        tokio::pin!(renewal);
+        loop {
+            let may_send =
+                self.in_flight.len() < limits::BATCHES_IN_FLIGHT && held.borrow().last > self.cursor;
+            tokio::select! {
+                received = incoming.message() => {
+                    let Some(received) = received.map_err(refused)? else { bail!("the controller ended the session") };
+                    self.heard = Instant::now();
+                    self.take(received).await?;
+                }
+                _ = ticks.tick() => self.beat().await?,
+                () = std::future::ready(()), if may_send => self.send_batch().await?,
+                changed = held.changed(), if !may_send => changed.context("the spool has ended")?,
+                id = self.agent.jobs.ended() => {
+                    self.finished.insert(id);
+                }
+                () = &mut renewal => {
+                    match self.renew().await {
+                        Ok(()) => return Ok(End::Renewed),
+                        Err(error) => {
+                            tracing::warn!(error = %format!("{error:#}"), "the certificate was not renewed");
+                            renewal.as_mut().reset(Instant::now() + RENEW_AGAIN);
+                        }
+                    }
+                }
+            }
+            self.report_finished().await?;
+        }
+    }
+
+    async fn send(&self, what: FromProbe) -> anyhow::Result<()> {
+        let sent = tokio::time::timeout(PATIENCE, self.outgoing.send(message(what))).await;
+        sent.context("the connection is stuck")?.context("the session ended")
+    }
+
+    async fn beat(&mut self) -> anyhow::Result<()> {
+        if self.heard.elapsed() > self.heartbeat * 3 {
+            bail!("nothing was heard from the controller for {:.0} s", self.heard.elapsed().as_secs_f32());
+        }
+        self.sequence += 1;
+        let beat = v1::Heartbeat {
+            sequence: self.sequence,
+            clock: Some(convert::timestamp(Timestamp::now())),
+            jobs: u32::try_from(self.agent.jobs.ids().len()).unwrap_or(u32::MAX),
+            spooled: self.agent.spool.held().borrow().rows,
+        };
+        self.send(FromProbe::Heartbeat(beat)).await
+    }
+
+    async fn take(&mut self, received: v1::ControllerMessage) -> anyhow::Result<()> {
+        match received.message {
+            // A message of a later version.
+            None => tracing::debug!("a message of an unknown kind is skipped"),
+            Some(FromController::Welcome(_) | FromController::Heartbeat(_)) => {}
+            Some(FromController::Job(job)) => self.take_job(job).await?,
+            Some(FromController::Cancel(cancel)) => {
+                if let Some(id) = convert::uuid(&cancel.job) {
+                    self.agent.jobs.cancel(id);
+                }
+            }
+            Some(FromController::Ack(ack)) => {
+                if let Some(numbers) = self.in_flight.remove(&ack.batch) {
+                    self.agent.spool.forget(numbers).await;
+                }
+            }
+            Some(FromController::Trust(trust)) => {
+                if self.agent.identity.trust(&trust.trust)? {
+                    tracing::info!("the set of controllers changed");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_job(&mut self, job: v1::Job) -> anyhow::Result<()> {
+        let id = job.id.clone();
+        let started = convert::job(job).and_then(|job| self.agent.jobs.start(job));
+        if let Err(why) = started {
+            tracing::error!(why, "a job is refused");
+            self.send(FromProbe::JobFinished(v1::JobFinished { job: id })).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_batch(&mut self) -> anyhow::Result<()> {
+        let mut numbers = Vec::new();
+        let mut observations = Vec::new();
+        let mut bytes = 0;
+        for (number, observation) in self.agent.spool.after(self.cursor, limits::OBSERVATIONS_PER_BATCH).await
+        {
+            bytes += observation.encoded_len();
+            if bytes > BATCH_BYTES && !observations.is_empty() {
+                break;
+            }
+            numbers.push(number);
+            observations.push(observation);
+        }
+        let Some(last) = numbers.last().copied() else {
+            // The newest were forgotten meanwhile: nothing is left up to there.
+            self.cursor = self.agent.spool.held().borrow().last;
+            return Ok(());
+        };
+        self.cursor = last;
+        self.batch += 1;
+        self.in_flight.insert(self.batch, numbers);
+        self.send(FromProbe::Observations(v1::ObservationBatch { batch: self.batch, observations })).await
+    }
+
+    /// Reports ended jobs whose observations the controller has all committed.
+    async fn report_finished(&mut self) -> anyhow::Result<()> {
+        if self.finished.is_empty() {
+            return Ok(());
+        }
+        let held = self.agent.spool.held().borrow().jobs.clone();
+        let ready: Vec<Uuid> = self.finished.iter().filter(|id| !held.contains_key(id)).copied().collect();
+        for id in ready {
+            self.finished.remove(&id);
+            tracing::info!(job = %id, "job ends");
+            self.send(FromProbe::JobFinished(v1::JobFinished { job: id.as_bytes().to_vec() })).await?;
+        }
+        Ok(())
+    }
+
+    async fn renew(&mut self) -> anyhow::Result<()> {
+        let (key, csr) = Identity::request()?;
+        let mut client = FleetClient::new(self.channel.clone());
+        let given = tokio::time::timeout(PATIENCE, client.renew(v1::RenewRequest { csr })).await;
+        let given = given.context("the controller does not answer")?.map_err(refused)?.into_inner();
+        self.agent.identity = self.agent.identity.renewed(&key, &given)?;
+        tracing::info!(until = %self.agent.identity.valid.1, "certificate renewed");
+        Ok(())
+    }
+}
