@@ -1,10 +1,13 @@
 //! The controller.
 
+pub mod app;
 pub mod background;
+pub mod cli;
 pub mod config;
 pub mod data_dir;
 pub mod database;
 pub mod grpc;
+pub mod http;
 pub mod identity;
 pub mod privilege;
 pub mod service;

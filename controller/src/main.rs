@@ -1,1 +1,5 @@
-fn main() {}
+//! The program `sekisho`: the controller, and the commands of its operators.
+
+fn main() -> std::process::ExitCode {
+    sekisho::cli::main()
+}

@@ -60,6 +60,27 @@ pub fn render(matrix: &Matrix, style: &Style) -> String {
     out
 }
 
+/// Rows as aligned columns. Control characters are shown as `?`.
+#[must_use]
+pub fn columns(rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|field| clean(field)).collect()).collect();
+    let mut widths: Vec<usize> = Vec::new();
+    for row in &rows {
+        widths.resize(widths.len().max(row.len()), 0);
+        for (widest, field) in widths.iter_mut().zip(row) {
+            *widest = text::width(field).max(*widest);
+        }
+    }
+    let mut out = String::new();
+    for row in &rows {
+        let fields: Vec<String> =
+            row.iter().zip(&widths).map(|(field, width)| text::pad(field, *width)).collect();
+        _ = writeln!(out, "{}", fields.join("  ").trim_end());
+    }
+    out
+}
+
 fn sweep_line(out: &mut String, matrix: &Matrix) {
     if let Some(sweep) = &matrix.sweep {
         _ = writeln!(

@@ -3,7 +3,7 @@
 use unicode_width::UnicodeWidthChar;
 
 use super::{
-    Style, render,
+    Style, columns, render,
     symbol::{ascii, unicode},
     text::width,
 };
@@ -218,4 +218,12 @@ fn checks_that_are_not_ok_are_told() {
     let text = render(&matrix, &PLAIN);
     assert!(text.contains("vlan20 → corp.example clock: problem (offset-seconds 400)\n"));
     assert_eq!(text.matches("clock").count(), 1);
+}
+
+#[test]
+fn columns_are_aligned_by_what_a_terminal_shows() {
+    let rows = [["ID", "VANTAGE", "HOST"], ["1", "本社", "srv1"], ["22", "vlan20", "\u{1b}[1msrv2"]];
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(ToString::to_string).collect()).collect();
+    assert_eq!(columns(&rows), "ID  VANTAGE  HOST\n1   本社     srv1\n22  vlan20   ?[1msrv2\n");
 }

@@ -1,0 +1,59 @@
+//! The two addresses that a controller listens on.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+use anyhow::anyhow;
+use tokio::net::TcpListener;
+
+use crate::config::Config;
+
+/// Both listeners, bound. Nobody serves on them yet: connections wait.
+pub(super) struct Listeners {
+    pub(super) fleet: TcpListener,
+    pub(super) web: TcpListener,
+    pub(super) fleet_address: SocketAddr,
+    pub(super) web_address: SocketAddr,
+}
+
+impl Listeners {
+    pub(super) async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let (fleet, fleet_address) = bind(config.fleet_listen, "--fleet-listen").await?;
+        let (web, web_address) = bind(config.web_listen, "--web-listen").await?;
+        Ok(Self { fleet, web, fleet_address, web_address })
+    }
+}
+
+async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let bound = match TcpListener::bind(address).await {
+        Ok(listener) => listener.local_addr().map(|real| (listener, real)),
+        Err(error) => Err(error),
+    };
+    bound.map_err(|error| {
+        let advice = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                format!("another program uses it (find it with: ss -ltnp sport = :{}); stop that or choose another address with {option}", address.port())
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                format!("this machine has no such address; choose one of its own with {option}")
+            }
+            io::ErrorKind::PermissionDenied => {
+                format!("ports below 1024 need a privilege that the controller gives up; choose a higher one with {option}")
+            }
+            _ => format!("choose another address with {option}"),
+        };
+        anyhow!(error).context(format!("cannot listen on {address}: {advice}"))
+    })
+}
+
+/// The address as a client on the same machine dials it.
+pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}

@@ -1,0 +1,115 @@
+//! The command line: the controller itself, and the operators' commands, which talk to its API.
+
+mod apply;
+mod client;
+mod connection;
+mod duration;
+mod matrix;
+mod output;
+mod probe;
+mod serve;
+mod sweep;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use std::{io::Write, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use connection::Global;
+
+/// What the caller learns from a command's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    /// All is well.
+    Fine = 0,
+    /// The command was wrong, or failed.
+    Failure = 1,
+    /// The sweep has missed flows.
+    Incomplete = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Fine => Self::SUCCESS,
+            Exit::Failure => Self::FAILURE,
+            Exit::Incomplete => Self::from(3),
+        }
+    }
+}
+
+/// Which subnets reach the domain controllers, and who on the path says no.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sekisho",
+    version,
+    max_term_width = 100,
+    after_help = "Exit status: 0 fine, 1 usage or failure, 3 incomplete (missed flows).\n\n\
+        Begin with:\n  sekisho serve --data-dir /var/lib/sekisho\n  \
+        export SEKISHO_DATA_DIR=/var/lib/sekisho\n  sekisho apply inventory.toml\n  \
+        sekisho probe token --vantage vlan20\n  sekisho sweep run --wait"
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a controller.
+    Serve(serve::ServeArgs),
+    /// Make the inventory what a file says.
+    Apply(apply::ApplyArgs),
+    /// The agents in the subnets.
+    #[command(subcommand)]
+    Probe(probe::ProbeCommand),
+    /// Test flows, and watch it.
+    #[command(subcommand)]
+    Sweep(sweep::SweepCommand),
+    /// Show a sweep: vantages against services, and what blocks.
+    Matrix(matrix::MatrixArgs),
+}
+
+/// Runs the command of this process's arguments.
+pub fn main() -> ExitCode {
+    // It is installed already only if somebody embeds this; then theirs is as good.
+    _ = rustls::crypto::ring::default_provider().install_default();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed terminal is no reason to fail differently.
+            _ = error.print();
+            return if error.use_stderr() { Exit::Failure.into() } else { Exit::Fine.into() };
+        }
+    };
+    match run(cli) {
+        Ok(exit) => exit.into(),
+        // Whoever reads has read enough, as `head` does.
+        Err(error) if output::is_broken_pipe(&error) => Exit::Fine.into(),
+        Err(error) => {
+            _ = writeln!(std::io::stderr(), "error: {error:#}");
+            Exit::Failure.into()
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<Exit> {
+    let global = cli.global;
+    match cli.command {
+        Command::Serve(args) => serve::run(args, &global),
+        Command::Apply(args) => block_on(apply::run(args, &global)),
+        Command::Probe(command) => block_on(probe::run(command, &global)),
+        Command::Sweep(command) => block_on(sweep::run(command, &global)),
+        Command::Matrix(args) => block_on(matrix::run(args, &global)),
+    }
+}
+
+fn block_on(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(command)
+}

@@ -1,0 +1,158 @@
+//! The operators' API, called.
+
+use std::{net::IpAddr, time::Duration};
+
+use anyhow::{Context, anyhow};
+use reqwest::{Method, RequestBuilder, StatusCode, Url};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::connection::{Connection, Global};
+use crate::http::ErrorBody;
+
+const CONNECT: Duration = Duration::from_secs(5);
+/// Longer than the controller gives itself, so that its own answer comes first.
+const ANSWER: Duration = Duration::from_secs(40);
+
+/// A controller that commands talk to.
+pub(super) struct Client {
+    http: reqwest::Client,
+    base: Url,
+    token: String,
+    token_source: String,
+}
+
+/// Why a request had no result.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ClientError {
+    /// Nobody answered.
+    #[error("cannot {doing}: no answer from {server}; is `sekisho serve` running there?")]
+    Unreachable {
+        doing: String,
+        server: Url,
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The token is not good.
+    #[error(
+        "cannot {doing}: {server} does not accept the token from {source_of_token}; a controller's own token is in admin.token in its data directory"
+    )]
+    Token { doing: String, server: Url, source_of_token: String },
+    /// The controller said no.
+    #[error("cannot {doing}: {message}")]
+    Refused { doing: String, status: StatusCode, message: String },
+    /// What came is no answer of a controller.
+    #[error(
+        "cannot {doing}: {server} answered {status} with something that is not from a Sekisho controller; is the address right?"
+    )]
+    Strange { doing: String, server: Url, status: StatusCode },
+}
+
+impl ClientError {
+    /// Whether the same request may well succeed in a moment.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Refused { status, .. } => *status == StatusCode::SERVICE_UNAVAILABLE,
+            Self::Token { .. } | Self::Strange { .. } => false,
+        }
+    }
+}
+
+impl Client {
+    pub(super) fn new(global: &Global) -> anyhow::Result<Self> {
+        let Connection { server, token, token_source } = global.connection()?;
+        let base: Url = server
+            .parse()
+            .ok()
+            .filter(|url: &Url| ["http", "https"].contains(&url.scheme()) && url.has_host())
+            .ok_or_else(|| {
+                anyhow!("\"{server}\" is no address of a controller; it looks like http://127.0.0.1:8080")
+            })?;
+        let mut builder = reqwest::Client::builder()
+            .connect_timeout(CONNECT)
+            .timeout(ANSWER)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("sekisho/", env!("CARGO_PKG_VERSION")));
+        if is_local(&base) {
+            builder = builder.no_proxy();
+        }
+        let http = builder.build().context("cannot set the HTTP client up")?;
+        Ok(Self { http, base, token, token_source })
+    }
+
+    /// `doing` completes "cannot ...".
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        doing: &str,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<T, ClientError> {
+        self.send(doing, self.request(Method::GET, path).query(query)).await
+    }
+
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        doing: &str,
+        path: &[&str],
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        self.send(doing, self.request(Method::POST, path).json(body)).await
+    }
+
+    pub(super) async fn post_text<T: DeserializeOwned>(
+        &self,
+        doing: &str,
+        path: &[&str],
+        query: &impl Serialize,
+        text: String,
+    ) -> Result<T, ClientError> {
+        self.send(doing, self.request(Method::POST, path).query(query).body(text)).await
+    }
+
+    fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v1"]).extend(path);
+        }
+        self.http.request(method, url).bearer_auth(&self.token)
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        doing: &str,
+        request: RequestBuilder,
+    ) -> Result<T, ClientError> {
+        let doing = doing.to_owned();
+        let unreachable = |source: reqwest::Error| ClientError::Unreachable {
+            doing: doing.clone(),
+            server: self.base.clone(),
+            source: source.without_url(),
+        };
+        let response = request.send().await.map_err(unreachable)?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(unreachable)?;
+        if status.is_success()
+            && let Ok(value) = serde_json::from_slice(&body)
+        {
+            return Ok(value);
+        }
+        let server = self.base.clone();
+        if status == StatusCode::UNAUTHORIZED {
+            return Err(ClientError::Token { doing, server, source_of_token: self.token_source.clone() });
+        }
+        match serde_json::from_slice::<ErrorBody>(&body) {
+            Ok(ErrorBody { error }) if status.is_server_error() => {
+                let message = format!("{} (request {})", error.message, error.request_id);
+                Err(ClientError::Refused { doing, status, message })
+            }
+            Ok(ErrorBody { error }) => Err(ClientError::Refused { doing, status, message: error.message }),
+            Err(_) => Err(ClientError::Strange { doing, server, status }),
+        }
+    }
+}
+
+/// A proxy cannot reach what is on this machine.
+fn is_local(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}

@@ -1,0 +1,172 @@
+//! `sekisho probe ...`.
+
+use std::{io::IsTerminal, time::Duration};
+
+use clap::{Args, Subcommand};
+
+use super::{
+    Exit,
+    client::Client,
+    connection::Global,
+    duration,
+    output::{self, Format, FormatArg, Rows, maybe_time, time},
+};
+use crate::{
+    http::{EnrolmentTokenRequest, PrintedToken},
+    service::ProbeSummary,
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ProbeCommand {
+    /// Print a token with which one probe can enrol, once.
+    #[command(after_help = "Examples:\n  sekisho probe token --vantage vlan20\n  \
+        sekisho-probe enroll --controller https://sekisho.example:7443 --token \"$(sekisho probe token --vantage vlan20)\" --state-dir /var/lib/sekisho-probe --allow 10.77.1.0/24")]
+    Token(TokenArgs),
+    /// List every probe.
+    #[command(after_help = "Examples:\n  sekisho probe list\n  sekisho probe list --format csv")]
+    List(FormatArg),
+    /// Show one probe.
+    #[command(after_help = "Examples:\n  sekisho probe show 3f2a\n  sekisho probe show 3f2a --format json")]
+    Show(ShowArgs),
+    /// Shut a probe out: its session ends at once and its certificates are refused.
+    #[command(after_help = "Examples:\n  sekisho probe revoke 3f2a")]
+    Revoke(RevokeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TokenArgs {
+    /// Name of the vantage that the probe will stand for.
+    #[arg(long, value_name = "NAME")]
+    vantage: String,
+    /// How long the token can be used.
+    #[arg(long, default_value = "1h", value_parser = duration::parse, value_name = "TIME")]
+    ttl: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// Id of the probe, or the beginning of it.
+    id: String,
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RevokeArgs {
+    /// Id of the probe, or the beginning of it.
+    id: String,
+}
+
+pub(super) async fn run(command: ProbeCommand, global: &Global) -> anyhow::Result<Exit> {
+    let client = Client::new(global)?;
+    match command {
+        ProbeCommand::Token(args) => token(&client, args).await?,
+        ProbeCommand::List(FormatArg { format }) => {
+            let probes: Vec<ProbeSummary> = client.get("list the probes", &["probes"], &[]).await?;
+            let none = "no probes; make a token for one with: sekisho probe token --vantage NAME";
+            output::print(format, &probes, || rows(&probes), || output::columns(&short_rows(&probes), none))?;
+        }
+        ProbeCommand::Show(args) => {
+            let doing = format!("show probe {}", args.id);
+            let probe: ProbeSummary = client.get(&doing, &["probes", &args.id], &[]).await?;
+            show(args.format.format, &probe)?;
+        }
+        ProbeCommand::Revoke(args) => {
+            let doing = format!("revoke probe {}", args.id);
+            let path = ["probes", &args.id, "revoke"];
+            let probe: ProbeSummary = client.post(&doing, &path, &serde_json::json!({})).await?;
+            output::text(&format!("revoked probe {} of {} on {}\n", probe.id, probe.vantage, probe.host))?;
+        }
+    }
+    Ok(Exit::Fine)
+}
+
+async fn token(client: &Client, args: TokenArgs) -> anyhow::Result<()> {
+    let doing = format!("make a token for {}", args.vantage);
+    let request = EnrolmentTokenRequest { vantage: args.vantage, ttl: args.ttl };
+    let made: PrintedToken = client.post(&doing, &["enrolment-tokens"], &request).await?;
+    if std::io::stderr().is_terminal() {
+        output::note(&format!("for one probe in {}, until {}:", made.vantage, time(made.expires_at)));
+    }
+    output::text(&format!("{}\n", made.token))
+}
+
+fn show(format: Format, probe: &ProbeSummary) -> anyhow::Result<()> {
+    let probes = std::slice::from_ref(probe);
+    output::print(
+        format,
+        probe,
+        || rows(probes),
+        || {
+            let Rows { header, rows } = rows(probes);
+            let lines: Vec<Vec<String>> = header
+                .into_iter()
+                .map(str::to_owned)
+                .zip(rows.into_iter().flatten())
+                .map(|(name, value)| vec![name, if value.is_empty() { "-".to_owned() } else { value }])
+                .collect();
+            sekisho_model::table::columns(&lines)
+        },
+    )
+}
+
+/// What a person looks for in a list.
+fn short_rows(probes: &[ProbeSummary]) -> Rows {
+    let row = |probe: &ProbeSummary| {
+        vec![
+            probe.id.to_string(),
+            probe.vantage.clone(),
+            probe.host.clone(),
+            probe.status.word().to_owned(),
+            maybe_time(probe.seen_at),
+            probe.version.clone(),
+            probe.spooled.to_string(),
+        ]
+    };
+    Rows {
+        header: vec!["id", "vantage", "host", "status", "seen", "version", "spooled"],
+        rows: probes.iter().map(row).collect(),
+    }
+}
+
+/// Everything.
+fn rows(probes: &[ProbeSummary]) -> Rows {
+    let maybe = |at: Option<jiff::Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
+    let row = |probe: &ProbeSummary| {
+        vec![
+            probe.id.to_string(),
+            probe.vantage.clone(),
+            probe.host.clone(),
+            probe.version.clone(),
+            probe.status.word().to_owned(),
+            probe.enrolled_at.to_string(),
+            maybe(probe.seen_at),
+            maybe(probe.revoked_at),
+            maybe(probe.certificate_not_after),
+            probe.icmp.clone().unwrap_or_default(),
+            probe.services.join(" "),
+            probe.spooled.to_string(),
+            probe.clock_offset_us.map(|us| us.to_string()).unwrap_or_default(),
+            probe.controller.map(|id| id.to_string()).unwrap_or_default(),
+        ]
+    };
+    Rows {
+        header: vec![
+            "id",
+            "vantage",
+            "host",
+            "version",
+            "status",
+            "enrolled_at",
+            "seen_at",
+            "revoked_at",
+            "certificate_not_after",
+            "icmp",
+            "services",
+            "spooled",
+            "clock_offset_us",
+            "controller",
+        ],
+        rows: probes.iter().map(row).collect(),
+    }
+}

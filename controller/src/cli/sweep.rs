@@ -1,0 +1,221 @@
+//! `sekisho sweep ...`.
+
+use clap::{Args, Subcommand};
+use sekisho_model::SweepSummary;
+
+use super::{
+    Exit,
+    client::Client,
+    connection::Global,
+    matrix,
+    output::{self, Format, FormatArg, Rows, maybe_time, time},
+    watch,
+};
+use crate::service::{JobKind, JobState, JobSummary, SweepDetail, SweepPhase, SweepRequest};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SweepCommand {
+    /// Start a sweep.
+    #[command(
+        after_help = "Exit status 3 with --wait: the sweep ended with missed flows.\n\nExamples:\n  sekisho sweep run --wait\n  sekisho sweep run --vantage vlan20 --vantage vlan30 --wait\n  sekisho sweep run --domain corp.example --profile ports --wait --format json"
+    )]
+    Run(RunArgs),
+    /// List the newest sweeps.
+    #[command(after_help = "Examples:\n  sekisho sweep list\n  sekisho sweep list --limit 100 --format csv")]
+    List(ListArgs),
+    /// Show one sweep and its jobs.
+    #[command(
+        after_help = "Exit status 3: the sweep ended with missed flows.\n\nExamples:\n  sekisho sweep show\n  sekisho sweep show 17 --format json"
+    )]
+    Show(ShowArgs),
+    /// Watch a sweep until it ends, then show its matrix.
+    #[command(
+        after_help = "Ctrl-C ends the watching, not the sweep. Exit status 3: it ended with missed flows.\n\nExamples:\n  sekisho sweep watch\n  sekisho sweep watch 17"
+    )]
+    Watch(ShowArgs),
+    /// End a running sweep: what is not yet tested is missed.
+    #[command(after_help = "Examples:\n  sekisho sweep cancel 17\n  sekisho sweep cancel latest")]
+    Cancel(CancelArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// Only this domain.
+    #[arg(long, value_name = "D")]
+    domain: Option<String>,
+    /// What to test: ports, or a profile of the inventory.
+    #[arg(long, value_name = "P")]
+    profile: Option<String>,
+    /// Only this vantage; repeat it for several.
+    #[arg(long, value_name = "V")]
+    vantage: Vec<String>,
+    /// Show the progress, and the matrix at the end.
+    #[arg(long)]
+    wait: bool,
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// At most this many.
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// A number, latest, or latest~1 for the one before.
+    #[arg(default_value = "latest")]
+    sweep: String,
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CancelArgs {
+    /// A number, or latest.
+    sweep: String,
+}
+
+pub(super) async fn run(command: SweepCommand, global: &Global) -> anyhow::Result<Exit> {
+    let client = Client::new(global)?;
+    match command {
+        SweepCommand::Run(args) => start(&client, args, global).await,
+        SweepCommand::List(ListArgs { limit, format }) => {
+            let limit = limit.to_string();
+            let sweeps: Vec<SweepSummary> =
+                client.get("list the sweeps", &["sweeps"], &[("limit", &limit)]).await?;
+            let none = "no sweeps yet; start one with: sekisho sweep run --wait";
+            output::print(
+                format.format,
+                &sweeps,
+                || rows(&sweeps, |at| at.to_string()),
+                || output::columns(&rows(&sweeps, time), none),
+            )?;
+            Ok(Exit::Fine)
+        }
+        SweepCommand::Show(args) => {
+            let detail = fetch(&client, &args.sweep).await?;
+            show(args.format.format, &detail)?;
+            Ok(matrix::exit(&detail.summary))
+        }
+        SweepCommand::Watch(args) => {
+            let detail = fetch(&client, &args.sweep).await?;
+            finish(&client, detail, args.format.format, global).await
+        }
+        SweepCommand::Cancel(args) => {
+            let doing = format!("cancel sweep {}", args.sweep);
+            let path = ["sweeps", &args.sweep, "cancel"];
+            let detail: SweepDetail = client.post(&doing, &path, &serde_json::json!({})).await?;
+            output::text(&format!("{}\n", headline(&detail)))?;
+            Ok(Exit::Fine)
+        }
+    }
+}
+
+async fn start(client: &Client, args: RunArgs, global: &Global) -> anyhow::Result<Exit> {
+    let request = SweepRequest { domain: args.domain, profile: args.profile, vantages: args.vantage };
+    let detail: SweepDetail = client.post("start a sweep", &["sweeps"], &request).await?;
+    if args.wait {
+        return finish(client, detail, args.format.format, global).await;
+    }
+    show(args.format.format, &detail)?;
+    if args.format.format == Format::Table {
+        output::note(&format!("watch it with: sekisho sweep watch {}", detail.summary.id));
+    }
+    Ok(Exit::Fine)
+}
+
+async fn finish(
+    client: &Client,
+    detail: SweepDetail,
+    format: Format,
+    global: &Global,
+) -> anyhow::Result<Exit> {
+    let id = detail.summary.id;
+    match watch::until_done(client, detail).await? {
+        watch::End::Done => matrix::show(client, &id.to_string(), format, global).await,
+        watch::End::Interrupted => {
+            output::note(&format!(
+                "the sweep goes on; see it again with: sekisho sweep watch {id}, end it with: sekisho sweep cancel {id}"
+            ));
+            Ok(Exit::Failure)
+        }
+    }
+}
+
+/// One sweep with its jobs.
+pub(super) async fn fetch(client: &Client, sweep: &str) -> Result<SweepDetail, super::client::ClientError> {
+    client.get(&format!("show sweep {sweep}"), &["sweeps", sweep], &[]).await
+}
+
+fn show(format: Format, detail: &SweepDetail) -> anyhow::Result<()> {
+    output::print(
+        format,
+        detail,
+        || job_rows(&detail.jobs),
+        || format!("{}\n{}", headline(detail), output::columns(&job_rows(&detail.jobs), "no jobs yet")),
+    )
+}
+
+pub(super) fn headline(detail: &SweepDetail) -> String {
+    let SweepSummary { id, state, profile, planned, observed, missed, .. } = &detail.summary;
+    let counts = match detail.phase {
+        SweepPhase::Discovery => "looking for targets".to_owned(),
+        SweepPhase::Checking | SweepPhase::Done => {
+            format!("{planned} planned, {observed} observed, {missed} missed")
+        }
+    };
+    let note = detail.note.as_ref().map(|note| format!("\n{note}")).unwrap_or_default();
+    format!("sweep {id} {}, profile {profile}: {counts}{note}", state.word())
+}
+
+fn rows(sweeps: &[SweepSummary], show_time: impl Fn(jiff::Timestamp) -> String) -> Rows {
+    let row = |sweep: &SweepSummary| {
+        vec![
+            sweep.id.to_string(),
+            sweep.state.word().to_owned(),
+            sweep.profile.clone(),
+            show_time(sweep.started_at),
+            sweep.finished_at.map_or_else(|| maybe_time(None), &show_time),
+            sweep.planned.to_string(),
+            sweep.observed.to_string(),
+            sweep.missed.to_string(),
+        ]
+    };
+    Rows {
+        header: vec!["id", "state", "profile", "started_at", "finished_at", "planned", "observed", "missed"],
+        rows: sweeps.iter().map(row).collect(),
+    }
+}
+
+fn job_rows(jobs: &[JobSummary]) -> Rows {
+    let row = |job: &JobSummary| {
+        vec![
+            job.vantage.clone(),
+            match job.kind {
+                JobKind::Discovery => "discovery",
+                JobKind::Check => "check",
+            }
+            .to_owned(),
+            match job.state {
+                JobState::Queued => "queued",
+                JobState::Assigned => "assigned",
+                JobState::Finished => "finished",
+            }
+            .to_owned(),
+            job.planned.to_string(),
+            job.observed.to_string(),
+            job.missed.to_string(),
+            job.reason.clone().unwrap_or_default(),
+            job.probe.map(|id| id.to_string()).unwrap_or_default(),
+        ]
+    };
+    Rows {
+        header: vec!["vantage", "kind", "state", "planned", "observed", "missed", "reason", "probe"],
+        rows: jobs.iter().map(row).collect(),
+    }
+}

@@ -1,0 +1,58 @@
+//! The command line as a contract.
+
+use clap::{CommandFactory, Parser};
+
+use super::{Cli, duration};
+
+#[test]
+fn the_command_line_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_command_has_examples() {
+    fn check(command: &clap::Command, path: &str) {
+        let path = format!("{path} {}", command.get_name());
+        if command.has_subcommands() {
+            command.get_subcommands().filter(|c| c.get_name() != "help").for_each(|c| check(c, &path));
+        } else {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Examples:\n"), "{path} has no examples");
+        }
+    }
+    check(&Cli::command(), "");
+}
+
+#[test]
+fn the_contract_of_the_command_line_parses() {
+    for line in [
+        "serve --data-dir d --database-url postgres://h/d --fleet-listen 127.0.0.1:0 --web-listen 127.0.0.1:0 --config c --user u --postgres-bin b --log json",
+        "--data-dir d apply inventory.toml --dry-run",
+        "--server http://h:1 --token t apply -",
+        "probe token --vantage v --ttl 30m",
+        "probe list --format json",
+        "probe show 1 --format csv",
+        "probe revoke 1",
+        "sweep run --domain d --profile p --vantage a --vantage b --wait --format json",
+        "sweep list --limit 5 --format table",
+        "sweep show latest",
+        "sweep watch 17",
+        "sweep cancel 17",
+        "matrix --sweep latest~1 --format csv --color never --data-dir d",
+    ] {
+        let words = std::iter::once("sekisho").chain(line.split(' '));
+        if let Err(error) = Cli::try_parse_from(words) {
+            panic!("{line}: {error}");
+        }
+    }
+}
+
+#[test]
+fn durations_parse_as_people_write_them() {
+    for (text, seconds) in [("1h", 3_600), ("30m", 1_800), ("90s", 90), ("1h 30m", 5_400), ("1h30m", 5_400)] {
+        assert_eq!(duration::parse(text).unwrap().as_secs(), seconds, "{text}");
+    }
+    for text in ["", "1", "-1h", "0s", "soon"] {
+        assert!(duration::parse(text).is_err(), "{text}");
+    }
+}

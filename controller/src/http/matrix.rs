@@ -1,0 +1,44 @@
+//! The matrix of a sweep.
+
+use axum::{
+    Json,
+    extract::{Query, State},
+};
+use sekisho_model::Matrix;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::{ErrorBody, Web, auth::Operator, error::ApiError};
+
+/// Of which sweep.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct MatrixOptions {
+    /// A number, latest, or latest~1.
+    sweep: String,
+}
+
+impl Default for MatrixOptions {
+    fn default() -> Self {
+        Self { sweep: "latest".to_owned() }
+    }
+}
+
+/// Every flow of a sweep that is decided: observed, or missed once its job has ended.
+#[utoipa::path(
+    get,
+    path = "/api/v1/matrix",
+    params(MatrixOptions),
+    responses(
+        (status = OK, body = Object, description = "sweep, cells, checks"),
+        (status = NOT_FOUND, body = ErrorBody, description = "There is no such sweep."),
+    )
+)]
+pub(super) async fn show(
+    _: Operator,
+    State(web): State<Web>,
+    Query(options): Query<MatrixOptions>,
+) -> Result<Json<Matrix>, ApiError> {
+    Ok(Json(web.services.matrix(options.sweep.parse()?).await?))
+}

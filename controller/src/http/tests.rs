@@ -1,0 +1,123 @@
+//! What can be said of the API without a database: its paths, its document, its failures.
+
+use std::sync::Arc;
+
+use axum::{
+    body::{Body, to_bytes},
+    http::{Request, StatusCode, header},
+};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tower::ServiceExt;
+use uuid::Uuid;
+
+use super::{ErrorBody, Web, api, router};
+use crate::{
+    data_dir::DataDir,
+    identity::Identity,
+    service::{Services, Settings},
+};
+
+/// Every path of the listener with its methods. A new one is added here on purpose.
+const PATHS: [(&str, &str); 13] = [
+    ("GET", "/api/v1/matrix"),
+    ("GET", "/api/v1/probes"),
+    ("GET", "/api/v1/probes/{id}"),
+    ("GET", "/api/v1/sweeps"),
+    ("GET", "/api/v1/sweeps/{sweep}"),
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("POST", "/api/v1/enrolment-tokens"),
+    ("POST", "/api/v1/inventory"),
+    ("POST", "/api/v1/probes/{id}/revoke"),
+    ("POST", "/api/v1/sweeps"),
+    ("POST", "/api/v1/sweeps/{sweep}/cancel"),
+    ("GET", "/api/v1/openapi.json"),
+];
+/// What may be asked without a token.
+const OPEN: [&str; 3] = ["/healthz", "/readyz", "/api/v1/openapi.json"];
+
+fn web() -> axum::Router {
+    let place = tempfile::tempdir().unwrap();
+    let data = DataDir::new(&place.path().join("data")).unwrap();
+    data.prepare().unwrap();
+    let authority = Identity::load_or_create(&data).unwrap().authority;
+    let der = authority.certificate().to_vec();
+    let nowhere = PgConnectOptions::new_without_pgpass().host("localhost").socket(place.path());
+    let pool = PgPoolOptions::new().connect_lazy_with(nowhere);
+    let services = Services::new(pool, Uuid::new_v4(), Arc::new(authority), Settings::default());
+    router(Web::new(services, &der))
+}
+
+async fn ask(request: Request<Body>) -> (StatusCode, axum::http::HeaderMap, Vec<u8>) {
+    let response = web().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    (parts.status, parts.headers, to_bytes(body, 1 << 20).await.unwrap().to_vec())
+}
+
+fn request(method: &str, path: &str) -> Request<Body> {
+    let path = path.replace("{id}", "1").replace("{sweep}", "1");
+    Request::builder().method(method).uri(path).body(Body::empty()).unwrap()
+}
+
+#[tokio::test]
+async fn the_document_has_every_path_and_no_other() {
+    let document = serde_json::to_value(api().into_openapi()).unwrap();
+    let mut documented: Vec<(String, String)> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, item)| {
+            let methods =
+                item.as_object().unwrap().keys().filter(|key| ["get", "post"].contains(&key.as_str()));
+            methods.map(|method| (method.to_uppercase(), path.clone())).collect::<Vec<_>>()
+        })
+        .collect();
+    documented.sort();
+    let mut expected: Vec<(String, String)> = PATHS
+        .iter()
+        .filter(|(_, path)| *path != "/api/v1/openapi.json")
+        .map(|(method, path)| ((*method).to_owned(), (*path).to_owned()))
+        .collect();
+    expected.sort();
+    assert_eq!(documented, expected);
+}
+
+#[tokio::test]
+async fn nothing_is_told_without_a_token() {
+    for (method, path) in PATHS {
+        let (status, headers, body) = ask(request(method, path)).await;
+        if OPEN.contains(&path) {
+            assert_ne!(status, StatusCode::UNAUTHORIZED, "{method} {path}");
+            continue;
+        }
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{method} {path}");
+        assert_eq!(headers[header::WWW_AUTHENTICATE], "Bearer");
+        let error: ErrorBody = serde_json::from_slice(&body).unwrap();
+        assert_eq!(error.error.code, "unauthenticated");
+        assert_eq!(headers["x-request-id"], error.error.request_id.to_string());
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_told_in_json() {
+    for (method, path, status, code) in [
+        ("GET", "/nowhere", StatusCode::NOT_FOUND, "not-found"),
+        ("GET", "/api/v1/", StatusCode::NOT_FOUND, "not-found"),
+        ("DELETE", "/api/v1/sweeps", StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed"),
+    ] {
+        let (got, _, body) = ask(request(method, path)).await;
+        assert_eq!(got, status, "{method} {path}");
+        let error: ErrorBody = serde_json::from_slice(&body).unwrap();
+        assert_eq!(error.error.code, code);
+    }
+}
+
+#[tokio::test]
+async fn a_controller_without_database_lives_but_is_not_ready() {
+    let (status, _, _) = ask(request("GET", "/healthz")).await;
+    assert_eq!(status, StatusCode::OK);
+    let (status, _, body) = ask(request("GET", "/readyz")).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    let health: crate::service::Health = serde_json::from_slice(&body).unwrap();
+    assert!(health.checks.iter().any(|check| check.name == "fleet-listener" && !check.ok));
+}
