@@ -43,7 +43,7 @@ struct Cli {
 #[derive(Debug, Args)]
 struct Name {
     /// Name of the lab.
-    #[arg(long, default_value = "demo", env = "SEKISHO_LAB_NAME")]
+    #[arg(long, default_value = "demo")]
     name: String,
 }
 
