@@ -3,8 +3,16 @@
 #[cfg(test)]
 mod exchanges;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod replies;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod vectors;
+
+#[cfg(test)]
+#[path = "../../fuzz/src/targets.rs"]
+mod targets;

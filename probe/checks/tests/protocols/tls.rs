@@ -1,0 +1,207 @@
+//! LDAP inside TLS, against a live TLS server in memory.
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConfig, ServerConnection, SupportedProtocolVersion};
+use sekisho_checks::exchange::{Exchange, Expected, MAX_INPUT, Progress, begin};
+use sekisho_checks::wire::ldap;
+use sekisho_model::{Fact, Facts};
+use serde::Deserialize;
+
+use crate::vectors::{self, Hex};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Identity {
+    certificate: Hex,
+    key: Hex,
+    certificate_sha256: String,
+}
+
+fn identity() -> Identity {
+    toml::from_str(include_str!("../../vectors/tls.toml")).unwrap()
+}
+
+fn server(version: &'static SupportedProtocolVersion) -> ServerConnection {
+    let Identity { certificate, key, .. } = identity();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![CertificateDer::from(certificate.0)],
+            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.0)),
+        )
+        .unwrap();
+    ServerConnection::new(Arc::new(config)).unwrap()
+}
+
+fn client(service: &str, domain: &str, host: Option<&str>) -> Box<dyn Exchange> {
+    let expected = Expected { domain: Some(domain.to_owned()), host: host.map(str::to_owned) };
+    begin(service.parse().unwrap(), &expected, 7).unwrap()
+}
+
+fn root_dse() -> Vec<u8> {
+    let name = "rootDSE of a domain controller, lengths as Windows writes them";
+    vectors::ldap().reply.into_iter().find(|reply| reply.name == name).unwrap().hex.0
+}
+
+/// Takes what the client sends; answers a whole LDAP request with `answer`.
+fn serve(server: &mut ServerConnection, mut bytes: &[u8], answer: &[u8]) -> Vec<u8> {
+    while !bytes.is_empty() {
+        server.read_tls(&mut bytes).unwrap();
+        server.process_new_packets().unwrap();
+    }
+    let mut request = vec![0; 4096];
+    let read = server.reader().read(&mut request).unwrap_or(0);
+    if read > 0 {
+        assert_eq!(ldap::measure(&request[..read]), Ok(Some(read)), "one whole request");
+        server.writer().write_all(answer).unwrap();
+    }
+    let mut out = Vec::new();
+    while server.wants_write() {
+        server.write_tls(&mut out).unwrap();
+    }
+    out
+}
+
+/// Runs the conversation, handing the client pieces of this many octets.
+fn converse(
+    client: &mut dyn Exchange,
+    server: &mut ServerConnection,
+    answer: &[u8],
+    piece: usize,
+) -> Progress {
+    for _ in 0..20 {
+        let sent = client.output();
+        for piece in serve(server, &sent, answer).chunks(piece) {
+            let progress = client.input(piece);
+            if progress != Progress::Waiting {
+                return progress;
+            }
+        }
+    }
+    Progress::Waiting
+}
+
+fn proven(progress: Progress) -> Facts {
+    match progress {
+        Progress::Proven(facts) => facts,
+        other @ (Progress::Waiting | Progress::Wrong(_)) => panic!("{other:?}"),
+    }
+}
+
+fn wrong(progress: Progress) -> Facts {
+    match progress {
+        Progress::Wrong(facts) => facts,
+        other @ (Progress::Waiting | Progress::Proven(_)) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_root_dse_is_read_inside_tls() {
+    for (version, text) in [(&TLS12, "1.2"), (&TLS13, "1.3")] {
+        for service in ["ldaps", "gc-ssl"] {
+            for piece in [1, 7, usize::MAX] {
+                for host in [None, Some("dc1.corp.example"), Some("not a name")] {
+                    let mut client = client(service, "corp.example", host);
+                    let mut server = server(version);
+                    let facts = proven(converse(client.as_mut(), &mut server, &root_dse(), piece));
+                    assert_eq!(facts["tls-version"], Fact::from(text));
+                    assert_eq!(facts["certificate-sha256"], Fact::from(identity().certificate_sha256));
+                    assert_eq!(facts["dns-host-name"], Fact::from("DC1.corp.example"));
+                    assert!(facts["tls-cipher"].to_string().starts_with("TLS"), "{facts:?}");
+                    assert_eq!(server.server_name(), host.filter(|host| !host.contains(' ')));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn another_domain_is_wrong_except_on_a_global_catalog() {
+    let run = |service| {
+        converse(client(service, "other.example", None).as_mut(), &mut server(&TLS13), &root_dse(), 4096)
+    };
+    let facts = wrong(run("ldaps"));
+    assert_eq!(facts["reason"], Fact::from("another-domain"));
+    assert_eq!(facts["tls-version"], Fact::from("1.3"));
+    proven(run("gc-ssl"));
+}
+
+#[test]
+fn what_is_inside_must_be_ldap() {
+    let mut client = client("ldaps", "corp.example", None);
+    let facts = wrong(converse(client.as_mut(), &mut server(&TLS13), b"HTTP/1.1 400 Bad Request\r\n", 4096));
+    assert_eq!(facts["reason"], Fact::from("not-ldap"));
+    assert_eq!(facts["reply"], Fact::from(r"HTTP/1.1 400 Bad Request\r\n"));
+}
+
+#[test]
+fn a_fatal_alert_proves_tls() {
+    for piece in [1, 7] {
+        let mut client = client("ldaps", "corp.example", None);
+        assert!(!client.output().is_empty());
+        let mut progress = Progress::Waiting;
+        for piece in [0x15, 3, 3, 0, 2, 2, 40].chunks(piece) {
+            assert_eq!(progress, Progress::Waiting);
+            progress = client.input(piece);
+        }
+        assert_eq!(proven(progress)["tls-alert"], Fact::from("handshake-failure"));
+    }
+}
+
+#[test]
+fn an_old_version_proves_tls() {
+    // ServerHello of TLS 1.0, no extensions.
+    let mut hello = vec![0x16, 3, 1, 0, 42, 2, 0, 0, 38, 3, 1];
+    hello.extend([7; 32]);
+    hello.extend([0, 0, 0x2f, 0]);
+    let mut client = client("ldaps", "corp.example", None);
+    client.output();
+    let facts = proven(client.input(&hello));
+    assert!(facts.contains_key("tls-incompatible"), "{facts:?}");
+}
+
+#[test]
+fn what_is_not_tls_is_wrong() {
+    for bytes in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"SSH-2.0-x\r\n", &[0x30, 0x0c, 2, 1, 1, 0x65, 7]]
+    {
+        let mut client = client("ldaps", "corp.example", None);
+        client.output();
+        let facts = wrong(client.input(bytes));
+        assert_eq!(facts["reason"], Fact::from("not-tls"));
+        assert_eq!(facts["reply"], Fact::from(bytes.escape_ascii().to_string()));
+    }
+}
+
+#[test]
+fn a_handshake_that_is_cut_off_proves_nothing() {
+    for version in [&TLS12, &TLS13] {
+        let mut first = client("ldaps", "corp.example", None);
+        let flight = serve(&mut server(version), &first.output(), b"");
+        for length in 0..flight.len() {
+            let mut client = client("ldaps", "corp.example", None);
+            client.output();
+            // Not the client that the flight was made for, so all that can be proved is that something is broken.
+            let progress = client.input(&flight[..length]);
+            assert!(!matches!(progress, Progress::Proven(_)), "{length}: {progress:?}");
+        }
+    }
+}
+
+#[test]
+fn input_is_bounded() {
+    let mut client = client("ldaps", "corp.example", None);
+    client.output();
+    // Empty handshake records are refused by the library before the bound, endless alerts of level warning as well;
+    // whatever it takes, it takes no more than the bound.
+    let record = [0x16, 3, 3, 0x40, 0];
+    let mut endless = record.to_vec();
+    endless.resize(2 * MAX_INPUT, 0);
+    assert!(matches!(client.input(&endless), Progress::Wrong(_)));
+}
