@@ -12,6 +12,9 @@ use crate::namespace;
 
 const TIMEOUT: Duration = Duration::from_millis(500);
 
+/// How long a server may take to listen. On an idle machine it needs a few milliseconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Ports on which a domain controller listens.
 const PORTS: [u16; 9] = [53, 88, 135, 389, 445, 464, 636, 3268, 3269];
 
@@ -37,12 +40,15 @@ pub(crate) fn tcp(address: Ipv4Addr, port: u16) -> anyhow::Result<TcpStream> {
 
 /// Waits until every port of a host of a namespace accepts.
 pub(crate) fn wait_for_ports(namespace: &str, address: Ipv4Addr, ports: &[u16]) -> anyhow::Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + PATIENCE;
     namespace::within(namespace, || {
         for port in ports {
             while let Err(error) = tcp(address, *port) {
                 if Instant::now() > deadline {
-                    return Err(error.context(format!("the server of {namespace} did not start within 10 s")));
+                    return Err(error.context(format!(
+                        "the server of {namespace} did not start within {} s",
+                        PATIENCE.as_secs()
+                    )));
                 }
                 std::thread::sleep(Duration::from_millis(5));
             }

@@ -21,12 +21,14 @@ const RECIPE: u32 = 2;
 /// How long Samba may take to answer. On an idle machine it needs three seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where Samba's parts find winbindd, whatever its configuration says.
-const SOCKETS: &str = "/run/samba";
+/// Folders that parts of Samba use whatever the configuration says: the first for the socket of winbindd, the second for
+/// the logs of its RPC helpers. Beside each, the folder of the lab that covers it.
+const COVERED: [(&str, &str); 2] = [("sockets", "/run/samba"), ("logs", "/var/log/samba")];
 
-/// Puts the first folder over the second, for the rest of the arguments and nobody else: `ip netns exec` gives each
-/// command its own view of the mounts.
-const COVER: &str = r#"mount --bind "$1" "$2" && shift 2 && exec "$@""#;
+/// Covers each second folder with the one before it, up to the dashes, then becomes the command that follows. Nobody
+/// else sees it: `ip netns exec` gives each command its own view of the mounts.
+const COVER: &str =
+    r#"while [ "$1" != -- ]; do mount --bind "$1" "$2" || exit; shift 2; done; shift; exec "$@""#;
 
 /// What makes this domain controller this one.
 #[derive(Debug)]
@@ -193,9 +195,17 @@ impl DomainController {
 
     /// Puts the folder into the cache: whole, or not at all.
     fn store(&self, archive: &Path) -> anyhow::Result<()> {
-        for leftover in
-            ["run", "ncalrpc", "sockets", "ntp_signd", "msg.sock", "msg.lock", "samba.log", "provision.conf"]
-        {
+        for leftover in [
+            "run",
+            "ncalrpc",
+            "sockets",
+            "logs",
+            "ntp_signd",
+            "msg.sock",
+            "msg.lock",
+            "samba.log",
+            "provision.conf",
+        ] {
             let path = self.folder.join(leftover);
             let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { remove_if_there(&path) };
             removed.with_context(|| format!("remove {}", path.display()))?;
@@ -216,17 +226,20 @@ impl DomainController {
     }
 
     fn launch(&self, services: Services) -> anyhow::Result<Child> {
-        for folder in ["etc", "run", "ncalrpc", "sockets", "cache", "state"] {
+        for folder in ["etc", "run", "ncalrpc", "cache", "state"] {
             create(&self.folder.join(folder))?;
         }
         let config = self.folder.join("etc/smb.conf");
         fs::write(&config, self.config(services)).with_context(|| format!("write {}", config.display()))?;
         let log = self.folder.join("samba.log");
         let log = File::create(&log).with_context(|| format!("create {}", log.display()))?;
-        create(Path::new(SOCKETS))?;
         let mut samba = namespace::command(&self.namespace, None, ["sh", "-c", COVER, "sh"])?;
-        samba.arg(self.folder.join("sockets")).arg(SOCKETS);
-        samba.args(["samba", "-i", "-M", "standard", "--debug-stdout", "-s"]).arg(&config);
+        for (own, covered) in COVERED {
+            create(Path::new(covered))?;
+            create(&self.folder.join(own))?;
+            samba.arg(self.folder.join(own)).arg(covered);
+        }
+        samba.args(["--", "samba", "-i", "-M", "standard", "--debug-stdout", "-s"]).arg(&config);
         let mut detached = tool::command("setsid")?;
         detached.arg(samba.get_program()).args(samba.get_args());
         detached
