@@ -11,7 +11,7 @@ COMMENT ON TABLE controller IS 'Every controller that ever served on this databa
 
 CREATE TABLE operator_token (
     hash        bytea       PRIMARY KEY CHECK (length(hash) = 32),
-    name        text        NOT NULL,
+    name        text        NOT NULL UNIQUE,
     created_at  timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON COLUMN operator_token.hash IS 'SHA-256 of the bearer token. The token itself is stored nowhere here.';
@@ -35,6 +35,8 @@ CREATE TABLE target (
     removed_at  timestamptz,
     UNIQUE (domain_id, host, address)
 );
+COMMENT ON COLUMN target.host IS 'Empty when only the address is known.';
+COMMENT ON COLUMN target.seen_at IS 'When a discovery last named it.';
 COMMENT ON COLUMN target.removed_at IS 'Rows are never deleted: results refer to them. A removed target is not swept.';
 
 CREATE TABLE vantage (

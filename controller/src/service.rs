@@ -5,33 +5,43 @@
 
 mod enrolment;
 mod error;
-mod event;
 mod health;
 mod inventory;
 mod issuer;
 mod matrix;
+mod observation;
 mod operator;
+mod plan;
 mod probe;
+mod secret;
+mod session;
 mod settings;
 mod sweep;
 mod trust;
+mod upkeep;
+mod work;
 
 use std::sync::Arc;
 
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, Transaction, pool::PoolConnection};
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
+use crate::store::Named as _;
+
+pub use crate::store::Event;
 pub use enrolment::{EnrolRequest, Enrolled, EnrolmentToken, Renewed};
 pub use error::{Error, Result};
-pub use event::Event;
 pub use health::{Health, HealthCheck};
 pub use inventory::InventoryChanges;
 pub use issuer::{CertificateIssuer, IssueError, Issued};
+pub use observation::{Discovered, HandedIn, Ingested};
 pub use operator::Actor;
 pub use probe::{ProbeStatus, ProbeSummary};
+pub use session::{Hello, Session};
 pub use settings::Settings;
 pub use sweep::{JobKind, JobState, JobSummary, SweepDetail, SweepPhase, SweepRef, SweepRequest};
+pub use work::{Order, OrderTarget, OrderTask, OrderTaskKind, Work};
 
 /// How many events a slow listener may fall behind before it has to look at everything again.
 const EVENT_BACKLOG: usize = 1_024;
@@ -48,6 +58,7 @@ struct Inner {
     issuer: Arc<dyn CertificateIssuer>,
     settings: Settings,
     events: broadcast::Sender<Event>,
+    vitals: health::Vitals,
 }
 
 impl Services {
@@ -60,7 +71,16 @@ impl Services {
         settings: Settings,
     ) -> Self {
         let (events, _) = broadcast::channel(EVENT_BACKLOG);
-        Self { inner: Arc::new(Inner { pool, controller, issuer, settings, events }) }
+        Self {
+            inner: Arc::new(Inner {
+                pool,
+                controller,
+                issuer,
+                settings,
+                events,
+                vitals: health::Vitals::default(),
+            }),
+        }
     }
 
     /// What other controllers and other sessions did, from now on. A receiver that lags must look at everything again.
@@ -80,8 +100,27 @@ impl Services {
     pub fn controller(&self) -> Uuid {
         self.inner.controller
     }
+
+    /// The pool, for the background's listener.
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.inner.pool
+    }
+
+    /// Tells this controller's sessions and waiting requests.
+    pub(crate) fn publish(&self, event: Event) {
+        // An error means that nobody listens, which is fine.
+        drop(self.inner.events.send(event));
+    }
+
+    async fn connection(&self) -> Result<PoolConnection<Postgres>> {
+        Ok(self.inner.pool.acquire().await.named("connecting to the database")?)
+    }
+
+    async fn begin(&self) -> Result<Transaction<'static, Postgres>> {
+        Ok(self.inner.pool.begin().await.named("beginning a transaction")?)
+    }
 }
 
-fn unfinished() -> Error {
-    Error::Internal("this part is being built".into())
+async fn commit(transaction: Transaction<'static, Postgres>) -> Result<()> {
+    Ok(transaction.commit().await.named("committing a transaction")?)
 }

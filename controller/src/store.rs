@@ -1,9 +1,37 @@
 //! All SQL, one file a noun.
+//!
+//! Functions take a connection, so that services decide what belongs to one transaction. Times are compared with the
+//! database's clock only. Locks are taken in this order, so that no two transactions wait for each other: the
+//! inventory (advisory), a probe, a sweep, jobs by id. A transaction that holds jobs never asks for a sweep.
+
+pub(crate) mod audit;
+pub(crate) mod controller;
+pub(crate) mod discovery;
+pub(crate) mod domain;
+pub(crate) mod enrolment;
+mod error;
+pub(crate) mod event;
+pub(crate) mod inventory;
+pub(crate) mod job;
+pub(crate) mod matrix;
+pub(crate) mod observation;
+pub(crate) mod operator;
+pub(crate) mod probe;
+pub(crate) mod service;
+pub(crate) mod session;
+pub(crate) mod sweep;
+pub(crate) mod target;
+pub(crate) mod vantage;
+pub(crate) mod work;
+
+pub use event::Event;
+
+pub(crate) use error::{Error, Named, Result};
 
 /// Creates what is missing in the database. Safe to run by several controllers at once.
 ///
 /// # Errors
 /// When the database fails, or was migrated by a newer version.
-pub async fn migrate(pool: &sqlx::PgPool) -> Result<(), sqlx::migrate::MigrateError> {
+pub async fn migrate(pool: &sqlx::PgPool) -> std::result::Result<(), sqlx::migrate::MigrateError> {
     sqlx::migrate!("../migrations").run(pool).await
 }

@@ -28,3 +28,9 @@ pub enum Error {
 
 /// What a service returns.
 pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<crate::store::Error> for Error {
+    fn from(error: crate::store::Error) -> Self {
+        if error.is_outage() { Self::Unavailable(Box::new(error)) } else { Self::Internal(Box::new(error)) }
+    }
+}

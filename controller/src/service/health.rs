@@ -1,9 +1,33 @@
 //! Whether the controller can do its work.
 
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Services;
+use crate::store;
+
+/// Longest that the database may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Signs of life of the controller's own work.
+pub(super) struct Vitals {
+    start: Instant,
+    /// Whether events of other controllers come in.
+    listening: AtomicBool,
+    /// When the background last finished a round, milliseconds after `start`.
+    last_round: AtomicU64,
+}
+
+impl Default for Vitals {
+    fn default() -> Self {
+        Self { start: Instant::now(), listening: AtomicBool::new(false), last_round: AtomicU64::new(0) }
+    }
+}
 
 /// What was checked and whether all is well.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -28,6 +52,51 @@ pub struct HealthCheck {
 impl Services {
     /// Checks the database and the controller's own work. Never waits long, never fails.
     pub async fn health(&self) -> Health {
-        Health { ok: false, checks: Vec::new() }
+        let checks = vec![self.database().await, self.events(), self.background()];
+        Health { ok: checks.iter().all(|check| check.ok), checks }
+    }
+
+    /// Notes whether events of other controllers come in.
+    pub(crate) fn note_listening(&self, listening: bool) {
+        self.inner.vitals.listening.store(listening, Ordering::Relaxed);
+    }
+
+    /// Notes that the background finished a round.
+    pub(crate) fn note_round(&self) {
+        let vitals = &self.inner.vitals;
+        let millis = u64::try_from(vitals.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        vitals.last_round.store(millis, Ordering::Relaxed);
+    }
+
+    async fn database(&self) -> HealthCheck {
+        let start = Instant::now();
+        let answer = tokio::time::timeout(PATIENCE, async {
+            let mut connection = self.connection().await?;
+            store::controller::ping(&mut connection).await?;
+            super::Result::Ok(())
+        })
+        .await;
+        let took = start.elapsed().as_millis();
+        let (ok, detail) = match answer {
+            Ok(Ok(())) => (true, format!("answered in {took} ms")),
+            Ok(Err(error)) => (false, error.to_string()),
+            Err(_) => (false, format!("no answer within {} s", PATIENCE.as_secs())),
+        };
+        HealthCheck { name: "database".to_owned(), ok, detail }
+    }
+
+    fn events(&self) -> HealthCheck {
+        let ok = self.inner.vitals.listening.load(Ordering::Relaxed);
+        let detail = if ok { "connected" } else { "not connected: work is found by looking for it" };
+        HealthCheck { name: "events".to_owned(), ok, detail: detail.to_owned() }
+    }
+
+    fn background(&self) -> HealthCheck {
+        let vitals = &self.inner.vitals;
+        let last = Duration::from_millis(vitals.last_round.load(Ordering::Relaxed));
+        let age = vitals.start.elapsed().saturating_sub(last);
+        let most = self.settings().tick.saturating_mul(10).max(Duration::from_secs(10));
+        let detail = format!("last round {} s ago", age.as_secs());
+        HealthCheck { name: "background".to_owned(), ok: age < most, detail }
     }
 }

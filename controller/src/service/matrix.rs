@@ -1,15 +1,58 @@
 //! The matrix of a sweep.
 
-use sekisho_model::Matrix;
+use sekisho_model::{Cell, Facts, Matrix, Outcome, Service};
 
-use super::{Result, Services, SweepRef};
+use super::{
+    Error, Result, Services, SweepRef,
+    sweep::{find, resolve, strange, summary},
+};
+use crate::store;
 
 impl Services {
-    /// Every flow of a sweep that is decided: observed, or missed once its job has ended.
+    /// Every flow of a sweep that is decided: observed, or missed once its job has ended. By vantage, target, service.
     ///
     /// # Errors
     /// When there is no such sweep.
-    pub async fn matrix(&self, _sweep: SweepRef) -> Result<Matrix> {
-        Err(super::unfinished())
+    pub async fn matrix(&self, sweep: SweepRef) -> Result<Matrix> {
+        let mut connection = self.connection().await?;
+        let id = resolve(&mut connection, sweep).await?;
+        let sweep = summary(&find(&mut connection, id).await?)?;
+        let rows = store::matrix::cells(&mut connection, id).await?;
+        drop(connection);
+        let mut cells: Vec<Cell> = rows.into_iter().map(cell).collect::<Result<_>>()?;
+        cells.sort_by(|a, b| {
+            (&a.vantage, &a.target, a.address, a.service).cmp(&(&b.vantage, &b.target, b.address, b.service))
+        });
+        Ok(Matrix { sweep: Some(sweep), cells, checks: Vec::new() })
     }
+}
+
+fn cell(row: store::matrix::Cell) -> Result<Cell> {
+    let service: Service = row.service.parse().map_err(|_| strange("service", &row.service))?;
+    let outcome = match &row.outcome {
+        Some(word) => word.parse().map_err(|_| strange("outcome", word))?,
+        None => Outcome::Missed,
+    };
+    let facts: Facts = match row.facts {
+        Some(facts) => serde_json::from_value(facts).map_err(|error| Error::Internal(Box::new(error)))?,
+        None => Facts::new(),
+    };
+    let subnet = row.subnet.as_deref().map(str::parse).transpose();
+    Ok(Cell {
+        vantage: row.vantage,
+        subnet: subnet.map_err(|error| Error::Internal(Box::new(error)))?,
+        target: if row.host.is_empty() { row.address.to_string() } else { row.host },
+        address: row.address,
+        service,
+        transport: service.transport(),
+        port: service.port(),
+        outcome,
+        by: row.by,
+        rtt_us: row.rtt_us.and_then(|rtt| rtt.try_into().ok()),
+        attempts: row.attempts.and_then(|attempts| attempts.try_into().ok()).unwrap_or(0),
+        confirmed: row.confirmed.unwrap_or(false),
+        facts,
+        evidence: Vec::new(),
+        observed_at: row.observed_at.map(jiff_sqlx::Timestamp::to_jiff),
+    })
 }

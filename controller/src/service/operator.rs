@@ -1,6 +1,9 @@
 //! Operators: who may use the API.
 
-use super::{Error, Result, Services};
+use serde_json::json;
+
+use super::{Error, Result, Services, commit, secret};
+use crate::store;
 
 /// Who asks. The name goes to the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,20 +12,32 @@ pub struct Actor {
     pub name: String,
 }
 
+/// Name under which a controller acts by itself.
+pub(super) const SYSTEM: &str = "controller";
+
 impl Services {
     /// The operator whose bearer token this is.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] when no operator has this token.
-    pub async fn authenticate(&self, _bearer: &str) -> Result<Actor> {
-        Err(Error::Unauthenticated)
+    pub async fn authenticate(&self, bearer: &str) -> Result<Actor> {
+        let mut connection = self.connection().await?;
+        let name = store::operator::find(&mut connection, &secret::hash(bearer)).await?;
+        name.map(|name| Actor { name }).ok_or(Error::Unauthenticated)
     }
 
     /// Lets whoever holds `token` act as `name`. Replaces an earlier token of that name.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn register_operator_token(&self, _name: &str, _token: &str) -> Result<()> {
-        Err(super::unfinished())
+    /// When the token is too short to be a secret, and when the database fails.
+    pub async fn register_operator_token(&self, name: &str, token: &str) -> Result<()> {
+        if token.len() < 32 {
+            return Err(Error::Invalid("an operator's token has at least 32 characters".to_owned()));
+        }
+        let mut transaction = self.begin().await?;
+        if store::operator::set(&mut transaction, name, &secret::hash(token)).await? {
+            store::audit::record(&mut transaction, SYSTEM, "operator-token", name, json!({})).await?;
+        }
+        commit(transaction).await
     }
 }

@@ -2,10 +2,13 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Actor, Result, Services};
+use super::{Actor, Error, Event, Result, Services, Settings, commit};
+use crate::store::{self, probe::Probe};
 
 /// Whether a probe can be counted on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -74,28 +77,94 @@ pub struct ProbeSummary {
     pub controller: Option<Uuid>,
 }
 
+/// Most probes in one answer.
+const MOST: i64 = 20_000;
+
 impl Services {
     /// Every probe, by vantage and host.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn probes(&self) -> Result<Vec<ProbeSummary>> {
-        Err(super::unfinished())
+        let mut connection = self.connection().await?;
+        let probes = store::probe::list(&mut connection, "", MOST).await?;
+        Ok(probes.into_iter().map(|probe| self.summary(probe)).collect())
     }
 
     /// One probe, by its id or the beginning of it.
     ///
     /// # Errors
     /// When none or several begin so.
-    pub async fn probe(&self, _id: &str) -> Result<ProbeSummary> {
-        Err(super::unfinished())
+    pub async fn probe(&self, id: &str) -> Result<ProbeSummary> {
+        let mut connection = self.connection().await?;
+        let probe = find(&mut connection, id).await?;
+        Ok(self.summary(probe))
     }
 
     /// Shuts a probe out: its session ends at once and its certificates are refused.
     ///
     /// # Errors
     /// When none or several begin with `id`.
-    pub async fn revoke_probe(&self, _actor: &Actor, _id: &str) -> Result<ProbeSummary> {
-        Err(super::unfinished())
+    pub async fn revoke_probe(&self, actor: &Actor, id: &str) -> Result<ProbeSummary> {
+        let mut transaction = self.begin().await?;
+        let probe = find(&mut transaction, id).await?.id;
+        if store::probe::revoke(&mut transaction, probe).await? {
+            let object = format!("probe {probe}");
+            store::audit::record(&mut transaction, &actor.name, "revoke", &object, json!({})).await?;
+            store::event::send(&mut transaction, Event::ProbeRevoked { probe }).await?;
+        }
+        let revoked = find(&mut transaction, &probe.to_string()).await?;
+        commit(transaction).await?;
+        Ok(self.summary(revoked))
+    }
+
+    fn summary(&self, probe: Probe) -> ProbeSummary {
+        let status = status(&probe, self.settings());
+        ProbeSummary {
+            id: probe.id,
+            vantage: probe.vantage,
+            host: probe.host,
+            version: probe.version,
+            status,
+            enrolled_at: probe.enrolled_at.to_jiff(),
+            seen_at: probe.seen_at.map(jiff_sqlx::Timestamp::to_jiff),
+            revoked_at: probe.revoked_at.map(jiff_sqlx::Timestamp::to_jiff),
+            certificate_not_after: probe.certificate_not_after.map(jiff_sqlx::Timestamp::to_jiff),
+            icmp: probe.icmp,
+            services: probe.services,
+            spooled: probe.spooled,
+            clock_offset_us: probe.clock_offset_us,
+            controller: probe.controller_id,
+        }
+    }
+}
+
+fn status(probe: &Probe, settings: &Settings) -> ProbeStatus {
+    let Some(silent) = probe.silent_seconds else {
+        return if probe.revoked_at.is_some() { ProbeStatus::Revoked } else { ProbeStatus::Never };
+    };
+    if probe.revoked_at.is_some() {
+        ProbeStatus::Revoked
+    } else if probe.connected && silent < settings.heartbeat.as_secs_f64() * 2.0 {
+        ProbeStatus::Online
+    } else if silent < settings.lost_grace.as_secs_f64() {
+        ProbeStatus::Late
+    } else {
+        ProbeStatus::Lost
+    }
+}
+
+async fn find(connection: &mut PgConnection, id: &str) -> Result<Probe> {
+    let prefix = id.to_ascii_lowercase();
+    if prefix.is_empty() || !prefix.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {
+        return Err(Error::Invalid(format!("{id:?} is not a probe's id or the beginning of one")));
+    }
+    let mut found = store::probe::list(connection, &prefix, 2).await?;
+    match (found.pop(), found.len()) {
+        (Some(probe), 0) => Ok(probe),
+        (Some(_), _) => Err(Error::Conflict(format!("several probes begin with {id}; give more of the id"))),
+        (None, _) => {
+            Err(Error::NotFound(format!("there is no probe {id}; list them with: sekisho probe list")))
+        }
     }
 }

@@ -2,12 +2,21 @@
 
 use std::str::FromStr;
 
-use sekisho_model::SweepSummary;
+use sekisho_domain::profile::{ProfileError, testable_services};
+use sekisho_model::{DEFAULT_PROFILE, SweepState, SweepSummary};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Actor, Error, Result, Services};
+use super::{Actor, Error, Event, Result, Services, commit};
+use crate::store::{
+    self,
+    domain::Domain,
+    job::Job,
+    sweep::{NewSweep, Summary},
+};
 
 /// Which sweep is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,36 +140,204 @@ pub struct SweepDetail {
     pub jobs: Vec<JobSummary>,
 }
 
+/// Most sweeps in one answer.
+const MOST: u32 = 1_000;
+
 impl Services {
     /// Starts a sweep.
     ///
     /// # Errors
     /// When it names what the inventory does not have, a profile with services that cannot be tested, or nothing to test.
-    pub async fn start_sweep(&self, _actor: &Actor, _request: SweepRequest) -> Result<SweepDetail> {
-        Err(super::unfinished())
+    pub async fn start_sweep(&self, actor: &Actor, request: SweepRequest) -> Result<SweepDetail> {
+        let profile = request.profile.as_deref().unwrap_or(DEFAULT_PROFILE.name());
+        let mut transaction = self.begin().await?;
+        let own = store::inventory::profiles(&mut transaction).await?;
+        let services = testable_services(profile, &own).map_err(|error| match error {
+            ProfileError::Unknown { .. } => Error::NotFound(error.to_string()),
+            ProfileError::Unsupported { .. } => Error::Invalid(error.to_string()),
+        })?;
+        let services: Vec<String> = services.iter().map(|service| service.name()).collect();
+        let domains = chosen_domains(&mut transaction, request.domain.as_deref()).await?;
+        let vantages = chosen_vantages(&mut transaction, &request.vantages).await?;
+        let domain_ids: Vec<i32> = domains.iter().map(|domain| domain.id).collect();
+        let sweep = NewSweep {
+            profile,
+            services: &services,
+            domains: &domain_ids,
+            vantages: &vantages,
+            actor: &actor.name,
+            deadline: self.settings().sweep_deadline,
+        };
+        let id = store::sweep::create(&mut transaction, &sweep).await?;
+        let searched: Vec<i32> = domains.iter().filter(|d| d.discover).map(|d| d.id).collect();
+        if searched.is_empty() {
+            self.plan(&mut transaction, id).await?;
+        } else {
+            for &vantage in &vantages {
+                let job = Uuid::now_v7();
+                store::job::create_discovery(&mut transaction, job, id, vantage, &searched).await?;
+                store::event::send(&mut transaction, Event::JobQueued { vantage }).await?;
+            }
+        }
+        let detail = json!({ "profile": profile, "domain": request.domain, "vantages": request.vantages });
+        let object = format!("sweep {id}");
+        store::audit::record(&mut transaction, &actor.name, "sweep run", &object, detail).await?;
+        let detail = detail_of(&mut transaction, id).await?;
+        commit(transaction).await?;
+        Ok(detail)
     }
 
     /// The newest sweeps, newest first. At most 1000.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn sweeps(&self, _limit: u32) -> Result<Vec<SweepSummary>> {
-        Err(super::unfinished())
+    pub async fn sweeps(&self, limit: u32) -> Result<Vec<SweepSummary>> {
+        let mut connection = self.connection().await?;
+        let sweeps = store::sweep::list(&mut connection, i64::from(limit.min(MOST))).await?;
+        sweeps.iter().map(summary).collect()
     }
 
     /// One sweep with its jobs.
     ///
     /// # Errors
     /// When there is no such sweep.
-    pub async fn sweep(&self, _sweep: SweepRef) -> Result<SweepDetail> {
-        Err(super::unfinished())
+    pub async fn sweep(&self, sweep: SweepRef) -> Result<SweepDetail> {
+        let mut connection = self.connection().await?;
+        let id = resolve(&mut connection, sweep).await?;
+        detail_of(&mut connection, id).await
     }
 
     /// Ends a running sweep: what is not yet tested is missed.
     ///
     /// # Errors
     /// When there is no such sweep, or it has ended.
-    pub async fn cancel_sweep(&self, _actor: &Actor, _id: i64) -> Result<SweepDetail> {
-        Err(super::unfinished())
+    pub async fn cancel_sweep(&self, actor: &Actor, id: i64) -> Result<SweepDetail> {
+        let mut transaction = self.begin().await?;
+        let sweep =
+            store::sweep::lock(&mut transaction, id, 0.0).await?.ok_or_else(|| none(SweepRef::Id(id)))?;
+        if sweep.state != SweepState::Running.word() {
+            return Err(Error::Conflict(format!("sweep {id} has ended: it is {}", sweep.state)));
+        }
+        for probe in store::job::end_all(&mut transaction, id, "cancelled").await? {
+            store::event::send(&mut transaction, Event::JobsCancelled { probe }).await?;
+        }
+        store::sweep::set_state(&mut transaction, id, SweepState::Cancelled.word()).await?;
+        store::event::send(&mut transaction, Event::SweepChanged { sweep: id }).await?;
+        let object = format!("sweep {id}");
+        store::audit::record(&mut transaction, &actor.name, "sweep cancel", &object, json!({})).await?;
+        let detail = detail_of(&mut transaction, id).await?;
+        commit(transaction).await?;
+        Ok(detail)
     }
+}
+
+async fn chosen_domains(connection: &mut PgConnection, name: Option<&str>) -> Result<Vec<Domain>> {
+    let mut domains = store::domain::all(connection).await?;
+    if domains.is_empty() {
+        return Err(Error::Invalid("the inventory has no domain; apply one first".to_owned()));
+    }
+    if let Some(name) = name {
+        let wanted = name.trim_end_matches('.').to_ascii_lowercase();
+        if !domains.iter().any(|domain| domain.name == wanted) {
+            return Err(Error::NotFound(unknown("domain", name, domains.iter().map(|d| d.name.as_str()))));
+        }
+        domains.retain(|domain| domain.name == wanted);
+    }
+    Ok(domains)
+}
+
+async fn chosen_vantages(connection: &mut PgConnection, names: &[String]) -> Result<Vec<i32>> {
+    let vantages = store::vantage::all(connection).await?;
+    if vantages.is_empty() {
+        return Err(Error::Invalid("the inventory has no vantage; apply one first".to_owned()));
+    }
+    if let Some(name) = names.iter().find(|name| !vantages.iter().any(|v| v.name == **name)) {
+        return Err(Error::NotFound(unknown("vantage", name, vantages.iter().map(|v| v.name.as_str()))));
+    }
+    let chosen = vantages.iter().filter(|v| names.is_empty() || names.contains(&v.name));
+    Ok(chosen.map(|v| v.id).collect())
+}
+
+/// Text for a name that is not in the inventory, with those that are.
+pub(super) fn unknown<'a>(noun: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    const LISTED: usize = 20;
+    let known: Vec<&str> = known.collect();
+    let list = known.iter().take(LISTED).copied().collect::<Vec<_>>().join(", ");
+    match known.len() {
+        0 => format!("there is no {noun} {name:?}: the inventory has none"),
+        count if count > LISTED => {
+            format!("there is no {noun} {name:?}; the inventory has {list} and {} more", count - LISTED)
+        }
+        _ => format!("there is no {noun} {name:?}; the inventory has {list}"),
+    }
+}
+
+fn none(sweep: SweepRef) -> Error {
+    Error::NotFound(format!("there is no sweep {sweep}; list them with: sekisho sweep list"))
+}
+
+/// Number of the sweep that is meant.
+pub(super) async fn resolve(connection: &mut PgConnection, sweep: SweepRef) -> Result<i64> {
+    match sweep {
+        SweepRef::Id(id) => Ok(id),
+        SweepRef::Latest(back) => store::sweep::latest(connection, back).await?.ok_or_else(|| none(sweep)),
+    }
+}
+
+pub(super) async fn find(connection: &mut PgConnection, id: i64) -> Result<Summary> {
+    store::sweep::find(connection, id).await?.ok_or_else(|| none(SweepRef::Id(id)))
+}
+
+async fn detail_of(connection: &mut PgConnection, id: i64) -> Result<SweepDetail> {
+    let row = find(connection, id).await?;
+    let summary = summary(&row)?;
+    let phase = match summary.state {
+        SweepState::Running if row.is_planned => SweepPhase::Checking,
+        SweepState::Running => SweepPhase::Discovery,
+        SweepState::Complete | SweepState::Partial | SweepState::Cancelled => SweepPhase::Done,
+    };
+    let jobs = store::job::of_sweep(connection, id).await?;
+    let jobs = jobs.into_iter().map(job).collect::<Result<_>>()?;
+    Ok(SweepDetail { summary, phase, note: row.note, jobs })
+}
+
+pub(super) fn summary(row: &Summary) -> Result<SweepSummary> {
+    Ok(SweepSummary {
+        id: row.id,
+        state: SweepState::named(&row.state).ok_or_else(|| strange("sweep state", &row.state))?,
+        profile: row.profile.clone(),
+        started_at: row.started_at.to_jiff(),
+        finished_at: row.finished_at.map(jiff_sqlx::Timestamp::to_jiff),
+        planned: row.planned,
+        observed: row.observed,
+        missed: row.missed,
+    })
+}
+
+fn job(row: Job) -> Result<JobSummary> {
+    Ok(JobSummary {
+        id: row.id,
+        vantage: row.vantage,
+        kind: match row.kind.as_str() {
+            "discovery" => JobKind::Discovery,
+            "check" => JobKind::Check,
+            other => return Err(strange("kind of job", other)),
+        },
+        state: match row.state.as_str() {
+            "queued" => JobState::Queued,
+            "assigned" => JobState::Assigned,
+            "finished" => JobState::Finished,
+            other => return Err(strange("state of a job", other)),
+        },
+        reason: row.reason,
+        planned: row.planned.into(),
+        observed: row.observed.into(),
+        missed: row.missed.into(),
+        probe: row.probe_id,
+    })
+}
+
+/// A word in the database that this version does not know.
+pub(super) fn strange(what: &str, word: &str) -> Error {
+    Error::Internal(format!("the database has the {what} {word:?}, which this version does not know").into())
 }

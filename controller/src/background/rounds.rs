@@ -1,0 +1,58 @@
+//! Regular rounds: what nobody came for, what is late, what can move on.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval_at},
+};
+
+use super::{outage::Outage, stopping};
+use crate::service::{Error, Services};
+
+/// How often slower steps are done.
+const SLOW: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(services: &Services, mut shutdown: watch::Receiver<bool>) {
+    let tick = services.settings().tick;
+    // Controllers that start together do not look together.
+    let share = u32::from(services.controller().as_bytes()[15]);
+    let mut ticks = interval_at(Instant::now() + tick * share / 256, tick);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut outage = Outage::new("background work");
+    let mut since = Instant::now();
+    let mut slow = None;
+    loop {
+        tokio::select! {
+            () = stopping(&mut shutdown) => return,
+            _ = ticks.tick() => {}
+        }
+        // After a start or an outage probes need time to come back before any of them counts as lost.
+        let settled = since.elapsed() > services.settings().probe_grace;
+        let is_slow = slow.is_none_or(|last: Instant| last.elapsed() > SLOW);
+        match round(services, settled, is_slow).await {
+            Ok(()) => {
+                if is_slow {
+                    slow = Some(Instant::now());
+                }
+                services.note_round();
+                if outage.worked() {
+                    since = Instant::now();
+                }
+            }
+            Err(error) => outage.failed(&error),
+        }
+    }
+}
+
+async fn round(services: &Services, settled: bool, is_slow: bool) -> Result<(), Error> {
+    if is_slow {
+        services.sign_of_life().await?;
+        services.complete_late_sweeps().await?;
+    }
+    if settled {
+        services.close_stale_sessions().await?;
+        services.release_jobs().await?;
+    }
+    services.move_sweeps_on().await
+}

@@ -1,0 +1,266 @@
+//! Generated messages to the services' values and back. Every text of a probe is bounded here.
+
+use std::{collections::HashSet, net::IpAddr};
+
+use jiff::Timestamp;
+use sekisho_model::{Attempt, Fact, Facts, Outcome};
+use sekisho_proto::{
+    limits::{
+        ATTEMPTS_PER_OBSERVATION, FACTS_PER_OBSERVATION, JOBS_PER_PROBE, TARGETS_PER_DISCOVERY, TEXT_BYTES,
+    },
+    v1,
+};
+use uuid::Uuid;
+
+use crate::service::{Discovered, HandedIn, Hello, Order, OrderTask, OrderTaskKind};
+
+/// What a probe says of itself, and the jobs that it has.
+pub(super) fn hello(hello: v1::Hello) -> Result<(Hello, HashSet<Uuid>), String> {
+    let v1::Hello { protocol: _, version, host, services, icmp, jobs, clock, spooled } = hello;
+    if jobs.len() > JOBS_PER_PROBE {
+        return Err(format!("Hello names {} jobs; at most {JOBS_PER_PROBE} are allowed", jobs.len()));
+    }
+    let jobs = jobs.iter().map(|job| uuid(job)).collect::<Result<_, _>>()?;
+    let clock = clock.as_ref().and_then(time);
+    Ok((Hello { version, host, services, icmp, clock, spooled }, jobs))
+}
+
+fn uuid(bytes: &[u8]) -> Result<Uuid, String> {
+    Uuid::from_slice(bytes).map_err(|_| format!("a job is a UUID of 16 bytes, not {} bytes", bytes.len()))
+}
+
+/// A time on the wire; `None` when it is out of the range of times.
+pub(super) fn time(timestamp: &prost_types::Timestamp) -> Option<Timestamp> {
+    Timestamp::new(timestamp.seconds, timestamp.nanos).ok()
+}
+
+/// A time for the wire.
+pub(super) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() }
+}
+
+/// One result. The error says why it is not usable.
+pub(super) fn observation(observation: v1::Observation) -> Result<HandedIn, String> {
+    let job = uuid(&observation.job)?;
+    let task = observation.task;
+    handed_in(job, observation).map_err(|why| format!("job {job} task {task}: {why}"))
+}
+
+fn handed_in(job: Uuid, observation: v1::Observation) -> Result<HandedIn, String> {
+    let outcome = outcome(observation.outcome())?;
+    let v1::Observation {
+        job: _,
+        task,
+        outcome: _,
+        by,
+        rtt_us,
+        attempts,
+        confirmed,
+        facts,
+        evidence,
+        observed_at,
+        discovered,
+    } = observation;
+    at_most("facts", facts.len(), FACTS_PER_OBSERVATION)?;
+    at_most("attempts", evidence.len(), ATTEMPTS_PER_OBSERVATION)?;
+    at_most("targets", discovered.len(), TARGETS_PER_DISCOVERY)?;
+    Ok(HandedIn {
+        job,
+        task,
+        outcome,
+        by: optional_address("by", &by)?,
+        rtt_us: (rtt_us > 0).then_some(rtt_us),
+        attempts,
+        confirmed,
+        facts: facts
+            .into_iter()
+            .filter_map(|fact| self::fact(fact).transpose())
+            .collect::<Result<Facts, _>>()?,
+        evidence: evidence.into_iter().map(attempt).collect::<Result<_, _>>()?,
+        observed_at: observed_at.as_ref().and_then(time),
+        discovered: discovered.into_iter().map(target).collect::<Result<_, _>>()?,
+    })
+}
+
+fn outcome(outcome: v1::Outcome) -> Result<Outcome, String> {
+    match outcome {
+        v1::Outcome::Open => Ok(Outcome::Open),
+        v1::Outcome::Closed => Ok(Outcome::Closed),
+        v1::Outcome::Filtered => Ok(Outcome::Filtered),
+        v1::Outcome::Rejected => Ok(Outcome::Rejected),
+        v1::Outcome::Unreachable => Ok(Outcome::Unreachable),
+        v1::Outcome::Mute => Ok(Outcome::Mute),
+        v1::Outcome::Wrong => Ok(Outcome::Wrong),
+        v1::Outcome::Failed => Ok(Outcome::Failed),
+        v1::Outcome::Missed => Ok(Outcome::Missed),
+        v1::Outcome::Unspecified => Err("it has no outcome that this version knows".to_owned()),
+    }
+}
+
+fn wire_outcome(outcome: Outcome) -> v1::Outcome {
+    match outcome {
+        Outcome::Open => v1::Outcome::Open,
+        Outcome::Closed => v1::Outcome::Closed,
+        Outcome::Filtered => v1::Outcome::Filtered,
+        Outcome::Rejected => v1::Outcome::Rejected,
+        Outcome::Unreachable => v1::Outcome::Unreachable,
+        Outcome::Mute => v1::Outcome::Mute,
+        Outcome::Wrong => v1::Outcome::Wrong,
+        Outcome::Failed => v1::Outcome::Failed,
+        Outcome::Missed => v1::Outcome::Missed,
+    }
+}
+
+fn at_most(what: &str, count: usize, most: usize) -> Result<(), String> {
+    if count > most { Err(format!("it has {count} {what}; at most {most} are allowed")) } else { Ok(()) }
+}
+
+/// A text that fits in a table and that the database can hold.
+fn text(what: &str, text: String) -> Result<String, String> {
+    at_most(&format!("bytes of {what}"), text.len(), TEXT_BYTES)?;
+    if text.contains('\0') { Err(format!("{what} has a zero byte")) } else { Ok(text) }
+}
+
+fn address(what: &str, text: &str) -> Result<IpAddr, String> {
+    // The text is a stranger's and may be long: it is not repeated.
+    text.parse().map_err(|_| format!("{what} is not an address"))
+}
+
+fn optional_address(what: &str, text: &str) -> Result<Option<IpAddr>, String> {
+    if text.is_empty() { Ok(None) } else { address(what, text).map(Some) }
+}
+
+/// A fact; `None` when its value is of a kind that a later version knows.
+fn fact(fact: v1::Fact) -> Result<Option<(String, Fact)>, String> {
+    let name = text("a fact's name", fact.name)?;
+    Ok(match fact.value {
+        Some(v1::fact::Value::Text(value)) => Some((name, Fact::Text(text("a fact", value)?))),
+        Some(v1::fact::Value::Integer(value)) => Some((name, Fact::Integer(value))),
+        Some(v1::fact::Value::Flag(value)) => Some((name, Fact::Flag(value))),
+        None => None,
+    })
+}
+
+fn attempt(attempt: v1::Attempt) -> Result<Attempt, String> {
+    let v1::Attempt { at_us, took_us, source_port, signal, icmp_type, icmp_code, offender, ttl } = attempt;
+    let byte = |what: &str, value: u32| u8::try_from(value).map_err(|_| format!("{what} is more than 255"));
+    let port = u16::try_from(source_port).map_err(|_| "a source port is more than 65535".to_owned())?;
+    let icmp = if signal == "icmp" {
+        Some((byte("an ICMP type", icmp_type)?, byte("an ICMP code", icmp_code)?))
+    } else {
+        None
+    };
+    Ok(Attempt {
+        at_us,
+        took_us,
+        source_port: (port > 0).then_some(port),
+        signal: text("a signal", signal)?,
+        icmp,
+        offender: optional_address("an offender", &offender)?,
+        ttl: Some(byte("a TTL", ttl)?).filter(|ttl| *ttl > 0),
+    })
+}
+
+fn target(target: v1::Target) -> Result<Discovered, String> {
+    let address = address("the address of a target", &target.address)?;
+    Ok(Discovered { host: text("a host", target.host)?, address })
+}
+
+/// A job for the wire.
+pub(super) fn job(order: Order) -> v1::Job {
+    let targets = order.targets.into_iter().map(|target| v1::Target {
+        host: target.host,
+        address: target.address.to_string(),
+        domain: target.domain,
+    });
+    v1::Job {
+        id: order.id.into_bytes().to_vec(),
+        seconds_left: order.seconds_left,
+        targets: targets.collect(),
+        tasks: order.tasks.into_iter().map(task).collect(),
+    }
+}
+
+fn task(task: OrderTask) -> v1::Task {
+    let kind = match task.kind {
+        OrderTaskKind::Check { target, service, last_outcome } => {
+            let last = last_outcome.map_or(v1::Outcome::Unspecified, wire_outcome);
+            v1::task::Kind::Service(v1::ServiceCheck { target, service, last_outcome: last.into() })
+        }
+        OrderTaskKind::Discovery { domain, dns_servers } => v1::task::Kind::Discovery(v1::Discovery {
+            domain,
+            dns_servers: dns_servers.iter().map(ToString::to_string).collect(),
+        }),
+    };
+    v1::Task { number: task.number, kind: Some(kind) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> v1::Observation {
+        v1::Observation {
+            job: Uuid::from_u128(1).into_bytes().to_vec(),
+            task: 3,
+            outcome: v1::Outcome::Rejected.into(),
+            by: "10.0.0.1".to_owned(),
+            rtt_us: 900,
+            attempts: 2,
+            facts: vec![v1::Fact { name: "ttl".to_owned(), value: Some(v1::fact::Value::Integer(63)) }],
+            evidence: vec![v1::Attempt {
+                signal: "icmp".to_owned(),
+                icmp_type: 3,
+                icmp_code: 13,
+                offender: "10.0.0.1".to_owned(),
+                ..v1::Attempt::default()
+            }],
+            ..v1::Observation::default()
+        }
+    }
+
+    #[test]
+    fn what_a_probe_observed_is_kept() {
+        let handed_in = observation(good()).unwrap();
+        assert_eq!(handed_in.outcome, Outcome::Rejected);
+        assert_eq!(handed_in.by, Some("10.0.0.1".parse().unwrap()));
+        assert_eq!(handed_in.facts["ttl"], Fact::Integer(63));
+        assert_eq!(handed_in.evidence[0].icmp, Some((3, 13)));
+    }
+
+    #[test]
+    fn what_is_not_usable_is_refused_with_the_reason() {
+        type Damage = fn(&mut v1::Observation);
+        let damages: [(&str, Damage); 9] = [
+            ("no outcome", |o| o.outcome = 0),
+            ("no outcome", |o| o.outcome = 77),
+            ("by is not an address", |o| o.by = "router".to_owned()),
+            ("16 bytes", |o| o.job = vec![1]),
+            ("49 facts", |o| o.facts = vec![v1::Fact::default(); 49]),
+            ("33 attempts", |o| o.evidence = vec![v1::Attempt::default(); 33]),
+            ("257 targets", |o| o.discovered = vec![v1::Target::default(); 257]),
+            ("zero byte", |o| o.facts[0].value = Some(v1::fact::Value::Text("a\0".to_owned()))),
+            ("1025 bytes", |o| o.facts[0].name = "x".repeat(1_025)),
+        ];
+        for (expected, damage) in damages {
+            let mut damaged = good();
+            damage(&mut damaged);
+            let error = observation(damaged).unwrap_err();
+            assert!(error.contains(expected), "{expected}: {error}");
+        }
+    }
+
+    #[test]
+    fn outcomes_survive_the_wire() {
+        for outcome in Outcome::ALL {
+            assert_eq!(self::outcome(wire_outcome(outcome)), Ok(outcome));
+        }
+    }
+
+    #[test]
+    fn a_fact_of_a_later_version_is_left_out() {
+        let mut later = good();
+        later.facts[0].value = None;
+        assert!(observation(later).unwrap().facts.is_empty());
+    }
+}

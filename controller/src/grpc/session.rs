@@ -1,0 +1,227 @@
+//! One session: messages in, events in, messages out. All decisions are the services'.
+
+use std::{collections::HashSet, error::Error as _, time::Duration};
+
+use jiff::Timestamp;
+use sekisho_proto::{
+    limits::OBSERVATIONS_PER_BATCH,
+    v1::{self, controller_message::Message as Out, probe_message::Message as In},
+};
+use tokio::{
+    sync::{broadcast, mpsc, watch},
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
+use tonic::{Status, Streaming};
+use uuid::Uuid;
+
+use super::{convert, status::status};
+use crate::service::{Event, Services, Session};
+
+/// How often a session looks for work that nobody told it of.
+const LOOK: Duration = Duration::from_secs(2);
+/// Silence that ends a session, in heartbeats.
+const MISSED_HEARTBEATS: u32 = 3;
+
+/// Everything that one session has.
+pub(super) struct Link {
+    pub(super) services: Services,
+    pub(super) session: Session,
+    /// Jobs that the probe has.
+    pub(super) held: HashSet<Uuid>,
+    pub(super) protocol: u32,
+    pub(super) incoming: Streaming<v1::ProbeMessage>,
+    pub(super) outgoing: mpsc::Sender<Result<v1::ControllerMessage, Status>>,
+    pub(super) events: broadcast::Receiver<Event>,
+    pub(super) shutdown: watch::Receiver<bool>,
+}
+
+/// Why a session ends.
+enum End {
+    /// The probe went, or the connection did.
+    Gone,
+    /// The probe is to be told.
+    Told(Status),
+}
+
+impl From<crate::service::Error> for End {
+    fn from(error: crate::service::Error) -> Self {
+        Self::Told(status(&error))
+    }
+}
+
+impl Link {
+    /// Runs until either side ends it.
+    pub(super) async fn run(mut self) {
+        let end = match self.exchange().await {
+            Ok(()) => End::Gone,
+            Err(end) => end,
+        };
+        let probe = self.session.probe;
+        match end {
+            End::Gone => tracing::info!(%probe, "a session ended"),
+            End::Told(status) => {
+                tracing::info!(%probe, reason = status.message(), "a session was ended");
+                let patience = self.silence();
+                // A probe that does not read any more needs no farewell.
+                drop(timeout(patience, self.outgoing.send(Err(status))).await);
+            }
+        }
+        if let Err(error) = self.services.close_session(&self.session).await {
+            tracing::debug!(%probe, error = error.source(), "the session is left to be closed as stale");
+        }
+    }
+
+    fn silence(&self) -> Duration {
+        self.services.settings().heartbeat.saturating_mul(MISSED_HEARTBEATS)
+    }
+
+    async fn exchange(&mut self) -> Result<(), End> {
+        self.welcome().await?;
+        let mut heard = Instant::now();
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let deadline = heard + self.silence();
+            tokio::select! {
+                message = self.incoming.message() => match message {
+                    Ok(Some(message)) => {
+                        self.answer(message).await?;
+                        heard = Instant::now();
+                    }
+                    Ok(None) | Err(_) => return Ok(()),
+                },
+                event = self.events.recv() => self.heed(event).await?,
+                _ = look.tick() => self.work().await?,
+                () = tokio::time::sleep_until(deadline) => {
+                    return Err(End::Told(Status::deadline_exceeded("nothing was heard for three heartbeats")));
+                }
+                () = stopping(&mut self.shutdown) => {
+                    return Err(End::Told(Status::unavailable("the controller is stopping")));
+                }
+            }
+        }
+    }
+
+    async fn send(&self, message: Out) -> Result<(), End> {
+        let message = v1::ControllerMessage { message: Some(message) };
+        match timeout(self.silence(), self.outgoing.send(Ok(message))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(End::Gone),
+        }
+    }
+
+    async fn welcome(&self) -> Result<(), End> {
+        let seconds = self.services.settings().heartbeat.as_secs().max(1);
+        self.send(Out::Welcome(v1::Welcome {
+            protocol: self.protocol,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            heartbeat_seconds: u32::try_from(seconds).unwrap_or(u32::MAX),
+            clock: Some(convert::timestamp(Timestamp::now())),
+            trust: self.services.trust().await?,
+        }))
+        .await
+    }
+
+    async fn answer(&mut self, message: v1::ProbeMessage) -> Result<(), End> {
+        match message.message {
+            Some(In::Heartbeat(heartbeat)) => {
+                let clock = heartbeat.clock.as_ref().and_then(convert::time);
+                self.services.heartbeat(&self.session, heartbeat.spooled, clock).await?;
+                let clock = Some(convert::timestamp(Timestamp::now()));
+                self.send(Out::Heartbeat(v1::HeartbeatReply { sequence: heartbeat.sequence, clock })).await
+            }
+            Some(In::Observations(batch)) => self.ingest(batch).await,
+            Some(In::JobFinished(finished)) => match Uuid::from_slice(&finished.job) {
+                Ok(job) => {
+                    self.services.job_finished(&self.session, job).await?;
+                    // The probe has room for more.
+                    self.work().await
+                }
+                Err(_) => Err(End::Told(Status::invalid_argument("JobFinished.job is a UUID of 16 bytes"))),
+            },
+            Some(In::Hello(_)) => {
+                Err(End::Told(Status::invalid_argument("Hello comes once, at the beginning")))
+            }
+            // A message of a later version.
+            None => Ok(()),
+        }
+    }
+
+    async fn ingest(&self, batch: v1::ObservationBatch) -> Result<(), End> {
+        let count = batch.observations.len();
+        if count > OBSERVATIONS_PER_BATCH {
+            return Err(End::Told(Status::invalid_argument(format!(
+                "a batch has {count} observations; at most {OBSERVATIONS_PER_BATCH} are allowed"
+            ))));
+        }
+        let probe = self.session.probe;
+        let (results, unreadable): (Vec<_>, Vec<_>) =
+            batch.observations.into_iter().map(convert::observation).partition(Result::is_ok);
+        let results = results.into_iter().flatten().collect();
+        let ingested = self.services.ingest(probe, results).await?;
+        let unreadable = unreadable.into_iter().filter_map(Result::err);
+        for why in unreadable.chain(ingested.dropped) {
+            tracing::warn!(%probe, why, "an observation was dropped");
+        }
+        self.send(Out::Ack(v1::Ack { batch: batch.batch })).await
+    }
+
+    async fn heed(&mut self, event: Result<Event, broadcast::error::RecvError>) -> Result<(), End> {
+        let (me, vantage) = (self.session.probe, self.session.vantage);
+        match event {
+            Ok(Event::JobQueued { vantage: queued }) if queued == vantage => self.work().await,
+            Ok(Event::JobsCancelled { probe }) if probe == me => self.work().await,
+            Ok(Event::ProbeRevoked { probe }) if probe == me => {
+                Err(End::Told(Status::permission_denied(format!("probe {me} is revoked"))))
+            }
+            Ok(Event::SessionOpened { probe, session }) if probe == me && session != self.session.id => {
+                // The news of an older session may come late: the database tells which one counts.
+                self.work().await
+            }
+            Ok(Event::TrustChanged) => self.trust().await,
+            Ok(Event::Resync) | Err(broadcast::error::RecvError::Lagged(_)) => {
+                self.trust().await?;
+                self.work().await
+            }
+            Ok(
+                Event::JobQueued { .. }
+                | Event::JobsCancelled { .. }
+                | Event::ProbeRevoked { .. }
+                | Event::SessionOpened { .. }
+                | Event::SweepChanged { .. },
+            ) => Ok(()),
+            Err(broadcast::error::RecvError::Closed) => {
+                Err(End::Told(Status::unavailable("the controller is stopping")))
+            }
+        }
+    }
+
+    async fn trust(&self) -> Result<(), End> {
+        let trust = self.services.trust().await?;
+        self.send(Out::Trust(v1::Trust { trust })).await
+    }
+
+    /// Sends what the probe does not have yet, and takes back what it should not have.
+    async fn work(&mut self) -> Result<(), End> {
+        let work = self.services.work(&self.session, &self.held).await?;
+        for order in work.orders {
+            let id = order.id;
+            self.send(Out::Job(convert::job(order))).await?;
+            self.held.insert(id);
+        }
+        for job in work.forget {
+            self.held.remove(&job);
+        }
+        for job in work.cancel {
+            self.held.remove(&job);
+            self.send(Out::Cancel(v1::Cancel { job: job.into_bytes().to_vec() })).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns when the controller stops.
+async fn stopping(shutdown: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone, and so is the controller.
+    drop(shutdown.wait_for(|stop| *stop).await);
+}

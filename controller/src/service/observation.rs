@@ -1,0 +1,190 @@
+//! Results that probes hand in. Handing in twice is harmless; what is not usable is dropped one by one, so that a probe
+//! is never stuck with it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::IpAddr,
+};
+
+use jiff::Timestamp;
+use sekisho_domain::inventory::DnsName;
+use sekisho_model::{Attempt, Facts, Outcome};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Result, Services, commit, enrolment::admitted};
+use crate::store::{self, discovery::Discovery, job::Locked, observation::Observation};
+
+/// One result, as a probe hands it in.
+#[derive(Debug, Clone)]
+pub struct HandedIn {
+    /// The job.
+    pub job: Uuid,
+    /// The task in the job.
+    pub task: u32,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The device that refused.
+    pub by: Option<IpAddr>,
+    /// Round trip, microseconds.
+    pub rtt_us: Option<u32>,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// A change was tested again and seen again.
+    pub confirmed: bool,
+    /// What the exchange told.
+    pub facts: Facts,
+    /// Every attempt.
+    pub evidence: Vec<Attempt>,
+    /// When it was observed, by the probe's clock.
+    pub observed_at: Option<Timestamp>,
+    /// What a discovery found.
+    pub discovered: Vec<Discovered>,
+}
+
+/// A domain controller that a discovery found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discovered {
+    /// Host name, or empty.
+    pub host: String,
+    /// Address.
+    pub address: IpAddr,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ingested {
+    /// Results that were not there yet.
+    pub new: usize,
+    /// Results that were there already.
+    pub repeated: usize,
+    /// Why results were dropped, one text each.
+    pub dropped: Vec<String>,
+}
+
+impl Services {
+    /// Writes results down, all in one transaction. When this returns without error the probe may forget them.
+    ///
+    /// # Errors
+    /// [`super::Error::Forbidden`] when the probe is not known or revoked, or the database fails: then nothing is written.
+    pub async fn ingest(&self, probe: Uuid, batch: Vec<HandedIn>) -> Result<Ingested> {
+        let mut transaction = self.begin().await?;
+        let revoked = store::probe::is_revoked(&mut transaction, probe).await?;
+        admitted(probe, revoked)?;
+        let ids: BTreeSet<Uuid> = batch.iter().map(|result| result.job).collect();
+        let ids: Vec<Uuid> = ids.into_iter().collect();
+        let jobs = store::job::lock(&mut transaction, &ids, probe).await?;
+        let sorted = sort(batch, &jobs);
+        let mut counts: BTreeMap<Uuid, i32> = BTreeMap::new();
+        for job in store::observation::insert(&mut transaction, probe, &sorted.checks).await? {
+            *counts.entry(job).or_default() += 1;
+        }
+        for (discovery, found) in &sorted.discoveries {
+            if discover(&mut transaction, probe, discovery, found).await? {
+                *counts.entry(discovery.job).or_default() += 1;
+            }
+        }
+        let (jobs, new): (Vec<Uuid>, Vec<i32>) = counts.into_iter().unzip();
+        let ended = store::job::count_observed(&mut transaction, &jobs, &new).await?;
+        commit(transaction).await?;
+
+        for sweep in ended {
+            if let Err(error) = self.advance(sweep).await {
+                tracing::debug!(
+                    sweep,
+                    error = &error as &dyn std::error::Error,
+                    "the background will move the sweep on"
+                );
+            }
+        }
+        let new: usize = new.iter().filter_map(|count| usize::try_from(*count).ok()).sum();
+        let usable = sorted.checks.len() + sorted.discoveries.len();
+        Ok(Ingested { new, repeated: usable - new, dropped: sorted.dropped })
+    }
+}
+
+async fn discover(
+    connection: &mut PgConnection,
+    probe: Uuid,
+    discovery: &Discovery,
+    found: &BTreeSet<(String, IpAddr)>,
+) -> Result<bool> {
+    let targets = store::target::discovered(connection, discovery.domain, found).await?;
+    Ok(store::discovery::insert(connection, probe, discovery, &targets).await?)
+}
+
+/// A batch by what is to be done with it.
+#[derive(Default)]
+struct Sorted {
+    checks: Vec<Observation>,
+    discoveries: Vec<(Discovery, BTreeSet<(String, IpAddr)>)>,
+    dropped: Vec<String>,
+}
+
+fn sort(batch: Vec<HandedIn>, jobs: &[Locked]) -> Sorted {
+    let jobs: HashMap<Uuid, &Locked> = jobs.iter().map(|job| (job.id, job)).collect();
+    let mut sorted = Sorted::default();
+    for result in batch {
+        let (job, task) = (result.job, result.task);
+        if let Err(why) = place(result, &jobs, &mut sorted) {
+            sorted.dropped.push(format!("job {job} task {task}: {why}"));
+        }
+    }
+    // Targets are locked in one order by every transaction.
+    sorted.discoveries.sort_by_key(|(discovery, _)| discovery.domain);
+    sorted
+}
+
+fn place(
+    result: HandedIn,
+    jobs: &HashMap<Uuid, &Locked>,
+    sorted: &mut Sorted,
+) -> std::result::Result<(), String> {
+    let job = jobs.get(&result.job).ok_or("the job is not known, or is of another vantage")?;
+    let task = i32::try_from(result.task).ok().filter(|task| *task < job.planned);
+    let task = task.ok_or_else(|| format!("the job has {} tasks", job.planned))?;
+    if result.outcome == Outcome::Missed {
+        return Err("a probe cannot observe the outcome missed".to_owned());
+    }
+    let json = |error: serde_json::Error| error.to_string();
+    let facts = serde_json::to_string(&result.facts).map_err(json)?;
+    let evidence = serde_json::to_string(&result.evidence).map_err(json)?;
+    let observed_at = plausible(result.observed_at);
+    if job.kind == "discovery" {
+        let domain = usize::try_from(task).ok().and_then(|task| job.domain_ids.get(task).copied());
+        let domain = domain.ok_or("the job has no domain for this task")?;
+        let outcome = result.outcome.word();
+        let found = result.discovered.into_iter().filter_map(named).collect();
+        let discovery = Discovery { job: result.job, task, domain, outcome, facts, evidence, observed_at };
+        sorted.discoveries.push((discovery, found));
+    } else {
+        sorted.checks.push(Observation {
+            job: result.job,
+            task,
+            outcome: result.outcome.word(),
+            by: result.by,
+            rtt_us: result.rtt_us.map(|rtt| i32::try_from(rtt).unwrap_or(i32::MAX)),
+            attempts: i16::try_from(result.attempts).unwrap_or(i16::MAX),
+            confirmed: result.confirmed,
+            facts,
+            evidence,
+            observed_at,
+        });
+    }
+    Ok(())
+}
+
+/// The host and address of a target as they are kept; `None` when what DNS said is not a host name.
+fn named(found: Discovered) -> Option<(String, IpAddr)> {
+    if found.host.is_empty() {
+        return Some((String::new(), found.address));
+    }
+    found.host.parse::<DnsName>().ok().map(|host| (host.into(), found.address))
+}
+
+/// The probe's time, unless its clock is so wrong that the time means nothing: then the time of arrival.
+fn plausible(observed_at: Option<Timestamp>) -> Timestamp {
+    const FROM: i64 = 1_577_836_800; // 2020
+    const TO: i64 = 7_258_118_400; // 2200
+    observed_at.filter(|at| (FROM..TO).contains(&at.as_second())).unwrap_or_else(Timestamp::now)
+}

@@ -1,0 +1,74 @@
+//! What the background does in rounds. Each step is one short transaction that skips what another controller holds.
+
+use super::{Event, Result, Services, commit};
+use crate::store;
+
+/// How long after a probe's word that it is through with a job its last observations may take.
+const SETTLE_SECONDS: f64 = 10.0;
+
+impl Services {
+    /// Notes that this controller is alive.
+    pub(crate) async fn sign_of_life(&self) -> Result<()> {
+        let mut connection = self.connection().await?;
+        Ok(store::controller::touch(&mut connection, self.controller()).await?)
+    }
+
+    /// Closes sessions of probes that are not heard any more, whichever controller held them.
+    pub(crate) async fn close_stale_sessions(&self) -> Result<()> {
+        let mut connection = self.connection().await?;
+        let closed =
+            store::session::close_stale(&mut connection, self.settings().live_window.as_secs_f64()).await?;
+        if closed > 0 {
+            tracing::info!(closed, "sessions of silent probes were closed");
+        }
+        Ok(())
+    }
+
+    /// Ends or hands on jobs that no probe will do.
+    pub(crate) async fn release_jobs(&self) -> Result<()> {
+        let live = self.settings().live_window.as_secs_f64();
+        let probe_grace = self.settings().probe_grace.as_secs_f64();
+        let lost_grace = self.settings().lost_grace.as_secs_f64();
+        let mut connection = self.connection().await?;
+        let ended = store::job::end_without_probe(&mut connection, live, probe_grace).await?;
+        let refused = store::job::end_refused(&mut connection, SETTLE_SECONDS).await?;
+        drop(connection);
+        let mut transaction = self.begin().await?;
+        for vantage in store::job::take_from_lost(&mut transaction, live, lost_grace).await? {
+            store::event::send(&mut transaction, Event::JobQueued { vantage }).await?;
+        }
+        commit(transaction).await?;
+        if ended + refused > 0 {
+            tracing::info!(without_probe = ended, refused, "jobs ended with missed tasks");
+        }
+        Ok(())
+    }
+
+    /// Plans, expires and closes sweeps.
+    pub(crate) async fn move_sweeps_on(&self) -> Result<()> {
+        let wait = self.settings().discovery_wait.as_secs_f64();
+        let mut connection = self.connection().await?;
+        let to_plan = store::sweep::to_plan(&mut connection, wait).await?;
+        let overdue = store::sweep::overdue(&mut connection).await?;
+        let to_close = store::sweep::to_close(&mut connection).await?;
+        drop(connection);
+        for sweep in to_plan.into_iter().chain(to_close) {
+            self.advance(sweep).await?;
+        }
+        for sweep in overdue {
+            self.expire(sweep).await?;
+        }
+        Ok(())
+    }
+
+    /// Completes partial sweeps whose holes late results have filled, should the one who wrote them have died.
+    pub(crate) async fn complete_late_sweeps(&self) -> Result<()> {
+        let mut connection = self.connection().await?;
+        let sweeps = store::sweep::completed_late(&mut connection).await?;
+        drop(connection);
+        for sweep in sweeps {
+            self.advance(sweep).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! How the store fails.
+
+use std::{error::Error as StdError, fmt};
+
+/// A statement that failed, and what it was for.
+#[derive(Debug)]
+pub(crate) struct Error {
+    operation: &'static str,
+    source: sqlx::Error,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in the database", self.operation)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// What the store returns.
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// Whether the database is away, so that the same statement may work later.
+    pub(crate) fn is_outage(&self) -> bool {
+        match &self.source {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => true,
+            // 08: connection, 53: resources, 57: operator intervention, 58: system; 40: lost a race and may try again.
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+                ["08", "53", "57", "58", "40"].iter().any(|class| code.starts_with(class))
+            }),
+            _ => false,
+        }
+    }
+
+    /// The constraint that a statement violated.
+    pub(crate) fn constraint(&self) -> Option<&str> {
+        self.source.as_database_error().and_then(|error| error.constraint())
+    }
+
+    /// A row that does not hold what the product writes.
+    pub(crate) fn decode(operation: &'static str, error: impl StdError + Send + Sync + 'static) -> Self {
+        Self { operation, source: sqlx::Error::Decode(Box::new(error)) }
+    }
+}
+
+/// Says what a statement was for.
+pub(crate) trait Named<T> {
+    /// Adds the operation to the error, as in "reading the sweeps".
+    fn named(self, operation: &'static str) -> Result<T>;
+}
+
+impl<T> Named<T> for std::result::Result<T, sqlx::Error> {
+    fn named(self, operation: &'static str) -> Result<T> {
+        self.map_err(|source| Error { operation, source })
+    }
+}

@@ -1,0 +1,163 @@
+//! Makes the database say what an inventory says. Rows that results refer to are marked as removed, never deleted.
+
+use sekisho_domain::inventory::Inventory;
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use crate::store::{Error, Named, Result};
+
+const OPERATION: &str = "writing the inventory";
+
+/// Writes the whole inventory. The caller holds its lock.
+pub(crate) async fn write(connection: &mut PgConnection, inventory: &Inventory) -> Result<()> {
+    domains(connection, inventory).await?;
+    targets(connection, inventory).await?;
+    vantages(connection, inventory).await?;
+    profiles(connection, inventory).await?;
+    policies(connection, inventory).await?;
+    schedules(connection, inventory).await
+}
+
+fn strings<T: ToString>(items: impl IntoIterator<Item = T>) -> Vec<String> {
+    items.into_iter().map(|item| item.to_string()).collect()
+}
+
+async fn domains(connection: &mut PgConnection, inventory: &Inventory) -> Result<()> {
+    let names = strings(inventory.domains.iter().map(|d| &d.name));
+    sqlx::query("UPDATE domain SET removed_at = now() WHERE removed_at IS NULL AND name <> ALL($1)")
+        .bind(&names)
+        .execute(&mut *connection)
+        .await
+        .named(OPERATION)?;
+    for domain in &inventory.domains {
+        sqlx::query(
+            "INSERT INTO domain (name, dns_servers, discover) VALUES ($1, $2, $3)
+             ON CONFLICT (name) DO UPDATE SET dns_servers = $2, discover = $3, removed_at = NULL",
+        )
+        .bind(domain.name.as_str())
+        .bind(&domain.dns_servers)
+        .bind(domain.discover)
+        .execute(&mut *connection)
+        .await
+        .named(OPERATION)?;
+    }
+    Ok(())
+}
+
+async fn targets(connection: &mut PgConnection, inventory: &Inventory) -> Result<()> {
+    let domains = strings(inventory.targets.iter().map(|t| &t.domain));
+    let hosts = strings(inventory.targets.iter().map(|t| &t.host));
+    let addresses: Vec<_> = inventory.targets.iter().map(|t| t.address).collect();
+    sqlx::query(
+        "UPDATE target t SET removed_at = now() FROM domain d
+         WHERE d.id = t.domain_id AND t.origin = 'inventory' AND t.removed_at IS NULL
+           AND (d.name, t.host, t.address) NOT IN (SELECT * FROM unnest($1::text[], $2::text[], $3::inet[]))",
+    )
+    .bind(&domains)
+    .bind(&hosts)
+    .bind(&addresses)
+    .execute(&mut *connection)
+    .await
+    .named(OPERATION)?;
+    sqlx::query(
+        "INSERT INTO target (domain_id, host, address, origin)
+         SELECT d.id, l.host, l.address, 'inventory'
+         FROM unnest($1::text[], $2::text[], $3::inet[]) AS l (domain, host, address)
+         JOIN domain d ON d.name = l.domain
+         ORDER BY d.id, l.host, l.address
+         ON CONFLICT (domain_id, host, address) DO UPDATE SET origin = 'inventory', removed_at = NULL",
+    )
+    .bind(&domains)
+    .bind(&hosts)
+    .bind(&addresses)
+    .execute(&mut *connection)
+    .await
+    .named(OPERATION)?;
+    Ok(())
+}
+
+async fn vantages(connection: &mut PgConnection, inventory: &Inventory) -> Result<()> {
+    let list = &inventory.vantages;
+    let names = strings(list.iter().map(|v| &v.name));
+    let labels =
+        list.iter().map(|v| serde_json::to_string(&v.labels)).collect::<std::result::Result<Vec<_>, _>>();
+    let labels = labels.map_err(|error| Error::decode(OPERATION, error))?;
+    sqlx::query("UPDATE vantage SET removed_at = now() WHERE removed_at IS NULL AND name <> ALL($1)")
+        .bind(&names)
+        .execute(&mut *connection)
+        .await
+        .named(OPERATION)?;
+    sqlx::query(
+        "INSERT INTO vantage (name, subnet, vlan, site, labels)
+         SELECT name, subnet::cidr, vlan, site, labels::jsonb
+         FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[])
+              AS l (name, subnet, vlan, site, labels)
+         ON CONFLICT (name) DO UPDATE SET subnet = excluded.subnet, vlan = excluded.vlan, site = excluded.site,
+                                          labels = excluded.labels, removed_at = NULL",
+    )
+    .bind(&names)
+    .bind(list.iter().map(|v| v.subnet.map(|subnet| subnet.to_string())).collect::<Vec<_>>())
+    .bind(list.iter().map(|v| v.vlan).collect::<Vec<_>>())
+    .bind(list.iter().map(|v| v.site.as_ref().map(ToString::to_string)).collect::<Vec<_>>())
+    .bind(labels)
+    .execute(connection)
+    .await
+    .named(OPERATION)?;
+    Ok(())
+}
+
+async fn profiles(connection: &mut PgConnection, inventory: &Inventory) -> Result<()> {
+    let names = strings(inventory.profiles.iter().map(|p| &p.name));
+    sqlx::query("UPDATE profile SET removed_at = now() WHERE removed_at IS NULL AND name <> ALL($1)")
+        .bind(&names)
+        .execute(&mut *connection)
+        .await
+        .named(OPERATION)?;
+    for profile in &inventory.profiles {
+        sqlx::query(
+            "INSERT INTO profile (name, services) VALUES ($1, $2)
+             ON CONFLICT (name) DO UPDATE SET services = $2, removed_at = NULL",
+        )
+        .bind(profile.name.as_str())
+        .bind(strings(profile.services.iter().map(|s| s.name())))
+        .execute(&mut *connection)
+        .await
+        .named(OPERATION)?;
+    }
+    Ok(())
+}
+
+async fn policies(connection: &mut PgConnection, inventory: &Inventory) -> Result<()> {
+    sqlx::query("DELETE FROM policy").execute(&mut *connection).await.named(OPERATION)?;
+    let definitions = json(&inventory.policies)?;
+    sqlx::query(
+        "INSERT INTO policy (name, definition, position)
+         SELECT name, definition, position - 1
+         FROM unnest($1::text[], $2::jsonb[]) WITH ORDINALITY AS l (name, definition, position)",
+    )
+    .bind(strings(inventory.policies.iter().map(|p| &p.name)))
+    .bind(definitions)
+    .execute(connection)
+    .await
+    .named(OPERATION)?;
+    Ok(())
+}
+
+async fn schedules(connection: &mut PgConnection, inventory: &Inventory) -> Result<()> {
+    sqlx::query("DELETE FROM schedule").execute(&mut *connection).await.named(OPERATION)?;
+    let definitions = json(&inventory.schedules)?;
+    sqlx::query("INSERT INTO schedule (name, definition) SELECT * FROM unnest($1::text[], $2::jsonb[])")
+        .bind(strings(inventory.schedules.iter().map(|s| &s.name)))
+        .bind(definitions)
+        .execute(connection)
+        .await
+        .named(OPERATION)?;
+    Ok(())
+}
+
+fn json<T: serde::Serialize>(items: &[T]) -> Result<Vec<Value>> {
+    items
+        .iter()
+        .map(|item| serde_json::to_value(item).map_err(|error| Error::decode(OPERATION, error)))
+        .collect()
+}

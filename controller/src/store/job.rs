@@ -1,0 +1,266 @@
+//! Jobs: created, counted, ended.
+
+use std::collections::BTreeSet;
+
+use sqlx::{FromRow, PgConnection};
+use uuid::Uuid;
+
+use super::{Named, Result};
+
+/// Queues a discovery job: one task per domain.
+pub(crate) async fn create_discovery(
+    connection: &mut PgConnection,
+    id: Uuid,
+    sweep: i64,
+    vantage: i32,
+    domains: &[i32],
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO job (id, sweep_id, vantage_id, kind, domain_ids, planned)
+         VALUES ($1, $2, $3, 'discovery', $4, cardinality($4))",
+    )
+    .bind(id)
+    .bind(sweep)
+    .bind(vantage)
+    .bind(domains)
+    .execute(connection)
+    .await
+    .named("queueing a discovery job")?;
+    Ok(())
+}
+
+/// Queues a check job. The number of a task is its position in `targets` and `services`.
+pub(crate) async fn create_check(
+    connection: &mut PgConnection,
+    id: Uuid,
+    sweep: i64,
+    vantage: i32,
+    targets: &[i32],
+    services: &[i16],
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO job (id, sweep_id, vantage_id, kind, task_targets, task_services, planned)
+         VALUES ($1, $2, $3, 'check', $4, $5, cardinality($4))",
+    )
+    .bind(id)
+    .bind(sweep)
+    .bind(vantage)
+    .bind(targets)
+    .bind(services)
+    .execute(connection)
+    .await
+    .named("queueing a check job")?;
+    Ok(())
+}
+
+/// A job as it is listed.
+#[derive(FromRow)]
+pub(crate) struct Job {
+    pub(crate) id: Uuid,
+    pub(crate) vantage: String,
+    pub(crate) kind: String,
+    pub(crate) state: String,
+    pub(crate) reason: Option<String>,
+    pub(crate) planned: i32,
+    pub(crate) observed: i32,
+    pub(crate) missed: i32,
+    pub(crate) probe_id: Option<Uuid>,
+}
+
+/// The jobs of a sweep, by vantage.
+pub(crate) async fn of_sweep(connection: &mut PgConnection, sweep: i64) -> Result<Vec<Job>> {
+    sqlx::query_as(
+        "SELECT j.id, v.name AS vantage, j.kind, j.state, j.reason, j.planned, j.observed, j.missed, j.probe_id
+         FROM job j JOIN vantage v ON v.id = j.vantage_id
+         WHERE j.sweep_id = $1 ORDER BY v.name, j.kind DESC, j.id",
+    )
+    .bind(sweep)
+    .fetch_all(connection)
+    .await
+    .named("reading the jobs of a sweep")
+}
+
+/// How far the jobs of a sweep are.
+#[derive(FromRow)]
+pub(crate) struct Progress {
+    pub(crate) open: i64,
+    pub(crate) missed: i64,
+}
+
+/// Jobs of a sweep that have not ended, and flows that its ended check jobs missed.
+pub(crate) async fn progress(connection: &mut PgConnection, sweep: i64) -> Result<Progress> {
+    sqlx::query_as(
+        "SELECT count(*) FILTER (WHERE state <> 'finished') AS open,
+                coalesce(sum(missed) FILTER (WHERE kind = 'check'), 0)::bigint AS missed
+         FROM job WHERE sweep_id = $1",
+    )
+    .bind(sweep)
+    .fetch_one(connection)
+    .await
+    .named("counting the jobs of a sweep")
+}
+
+/// Ends every open job of a sweep; what is not observed is missed. Returns the probes that had them.
+pub(crate) async fn end_all(connection: &mut PgConnection, sweep: i64, reason: &str) -> Result<Vec<Uuid>> {
+    let probes: Vec<Option<Uuid>> = sqlx::query_scalar(
+        "WITH open AS (
+             SELECT id FROM job WHERE sweep_id = $1 AND state <> 'finished' ORDER BY id FOR NO KEY UPDATE)
+         UPDATE job SET state = 'finished', reason = $2, missed = planned - observed, finished_at = now()
+         FROM open WHERE job.id = open.id RETURNING probe_id",
+    )
+    .bind(sweep)
+    .bind(reason)
+    .fetch_all(connection)
+    .await
+    .named("ending the jobs of a sweep")?;
+    let mut probes: Vec<Uuid> = probes.into_iter().flatten().collect();
+    probes.sort();
+    probes.dedup();
+    Ok(probes)
+}
+
+/// Ends jobs that wait for a vantage where no probe was connected for `probe_grace` seconds. Returns how many.
+pub(crate) async fn end_without_probe(
+    connection: &mut PgConnection,
+    live_window: f64,
+    probe_grace: f64,
+) -> Result<u64> {
+    let ended = sqlx::query(
+        "WITH due AS (
+             SELECT j.id FROM job j
+             WHERE j.state = 'queued' AND j.queued_at < now() - make_interval(secs => $2)
+               AND NOT EXISTS (
+                   SELECT 1 FROM probe p WHERE p.vantage_id = j.vantage_id AND p.revoked_at IS NULL
+                     AND p.seen_at > now() - make_interval(secs => CASE WHEN p.session_id IS NULL THEN $2
+                                                                   ELSE greatest($1, $2) END))
+             ORDER BY j.id LIMIT 500 FOR NO KEY UPDATE OF j SKIP LOCKED)
+         UPDATE job SET state = 'finished', reason = 'no-probe', missed = planned - observed, finished_at = now()
+         FROM due WHERE job.id = due.id",
+    )
+    .bind(live_window)
+    .bind(probe_grace)
+    .execute(connection)
+    .await
+    .named("ending jobs without a probe")?;
+    Ok(ended.rows_affected())
+}
+
+/// Takes jobs from probes that are revoked or away for `lost_grace` seconds: back to the queue where another probe
+/// serves the vantage, else they end. Returns the vantages with newly queued jobs.
+pub(crate) async fn take_from_lost(
+    connection: &mut PgConnection,
+    live_window: f64,
+    lost_grace: f64,
+) -> Result<Vec<i32>> {
+    let rows: Vec<(i32, bool)> = sqlx::query_as(
+        "WITH lost AS (
+             SELECT j.id, EXISTS (
+                 SELECT 1 FROM probe o WHERE o.vantage_id = j.vantage_id AND o.id <> j.probe_id
+                   AND o.revoked_at IS NULL AND o.session_id IS NOT NULL
+                   AND o.seen_at > now() - make_interval(secs => $1)) AS other
+             FROM job j JOIN probe p ON p.id = j.probe_id
+             WHERE j.state = 'assigned'
+               AND (p.revoked_at IS NOT NULL OR p.seen_at < now() - make_interval(secs => greatest($1, $2)))
+             ORDER BY j.id LIMIT 500 FOR NO KEY UPDATE OF j SKIP LOCKED)
+         UPDATE job SET
+             state = CASE WHEN other THEN 'queued' ELSE 'finished' END,
+             reason = CASE WHEN other THEN NULL ELSE 'probe-lost' END,
+             probe_id = CASE WHEN other THEN NULL ELSE probe_id END,
+             queued_at = CASE WHEN other THEN now() ELSE queued_at END,
+             assigned_at = CASE WHEN other THEN NULL ELSE assigned_at END,
+             reported_at = CASE WHEN other THEN NULL ELSE reported_at END,
+             missed = CASE WHEN other THEN 0 ELSE planned - observed END,
+             finished_at = CASE WHEN other THEN NULL ELSE now() END
+         FROM lost WHERE job.id = lost.id RETURNING job.vantage_id, other",
+    )
+    .bind(live_window)
+    .bind(lost_grace)
+    .fetch_all(connection)
+    .await
+    .named("taking jobs from lost probes")?;
+    let mut vantages: Vec<i32> =
+        rows.into_iter().filter(|(_, other)| *other).map(|(vantage, _)| vantage).collect();
+    vantages.sort_unstable();
+    vantages.dedup();
+    Ok(vantages)
+}
+
+/// Ends jobs that their probe is through with and of which nothing more is on its disk. Returns how many.
+pub(crate) async fn end_refused(connection: &mut PgConnection, settle: f64) -> Result<u64> {
+    let ended = sqlx::query(
+        "WITH due AS (
+             SELECT j.id FROM job j JOIN probe p ON p.id = j.probe_id
+             WHERE j.state = 'assigned' AND j.reported_at < now() - make_interval(secs => $1)
+               AND p.spooled = 0 AND p.seen_at > j.reported_at
+             ORDER BY j.id LIMIT 500 FOR NO KEY UPDATE OF j SKIP LOCKED)
+         UPDATE job SET state = 'finished', reason = 'refused', missed = planned - observed, finished_at = now()
+         FROM due WHERE job.id = due.id",
+    )
+    .bind(settle)
+    .execute(connection)
+    .await
+    .named("ending refused jobs")?;
+    Ok(ended.rows_affected())
+}
+
+/// Notes that the probe is through with a job.
+pub(crate) async fn report(connection: &mut PgConnection, job: Uuid, probe: Uuid) -> Result<()> {
+    sqlx::query(
+        "UPDATE job SET reported_at = now()
+         WHERE id = $1 AND probe_id = $2 AND state = 'assigned' AND reported_at IS NULL",
+    )
+    .bind(job)
+    .bind(probe)
+    .execute(connection)
+    .await
+    .named("noting that a probe is through with a job")?;
+    Ok(())
+}
+
+/// A job that observations came in for.
+#[derive(FromRow)]
+pub(crate) struct Locked {
+    pub(crate) id: Uuid,
+    pub(crate) kind: String,
+    pub(crate) planned: i32,
+    pub(crate) domain_ids: Vec<i32>,
+}
+
+/// The jobs of these ids at the probe's vantage, locked in the order of their ids until the transaction ends.
+pub(crate) async fn lock(connection: &mut PgConnection, jobs: &[Uuid], probe: Uuid) -> Result<Vec<Locked>> {
+    sqlx::query_as(
+        "SELECT id, kind, planned, domain_ids FROM job
+         WHERE id = ANY($1) AND vantage_id = (SELECT vantage_id FROM probe WHERE id = $2)
+         ORDER BY id FOR NO KEY UPDATE",
+    )
+    .bind(jobs)
+    .bind(probe)
+    .fetch_all(connection)
+    .await
+    .named("locking jobs")
+}
+
+/// Counts new observations of locked jobs: a job that has all of them ends, one that had ended misses less. Returns the
+/// sweeps of those that have ended.
+pub(crate) async fn count_observed(
+    connection: &mut PgConnection,
+    jobs: &[Uuid],
+    new: &[i32],
+) -> Result<BTreeSet<i64>> {
+    let sweeps: Vec<(i64, bool)> = sqlx::query_as(
+        "UPDATE job SET
+             observed = observed + new.count,
+             missed = CASE WHEN state = 'finished' THEN missed - new.count ELSE 0 END,
+             state = CASE WHEN observed + new.count = planned THEN 'finished' ELSE state END,
+             finished_at = CASE WHEN observed + new.count = planned THEN coalesce(finished_at, now())
+                           ELSE finished_at END
+         FROM unnest($1::uuid[], $2::integer[]) AS new (id, count) WHERE job.id = new.id
+         RETURNING sweep_id, state = 'finished'",
+    )
+    .bind(jobs)
+    .bind(new)
+    .fetch_all(connection)
+    .await
+    .named("counting observations")?;
+    Ok(sweeps.into_iter().filter(|(_, ended)| *ended).map(|(sweep, _)| sweep).collect())
+}

@@ -1,0 +1,58 @@
+//! Observations of flows.
+
+use std::net::IpAddr;
+
+use jiff_sqlx::{Timestamp, ToSqlx};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Named, Result};
+
+/// One observation of a check job.
+pub(crate) struct Observation {
+    pub(crate) job: Uuid,
+    pub(crate) task: i32,
+    pub(crate) outcome: &'static str,
+    pub(crate) by: Option<IpAddr>,
+    pub(crate) rtt_us: Option<i32>,
+    pub(crate) attempts: i16,
+    pub(crate) confirmed: bool,
+    pub(crate) facts: String,
+    pub(crate) evidence: String,
+    pub(crate) observed_at: jiff::Timestamp,
+}
+
+/// Writes observations of locked jobs down. Returns the job of each that was not there yet.
+pub(crate) async fn insert(
+    connection: &mut PgConnection,
+    probe: Uuid,
+    observations: &[Observation],
+) -> Result<Vec<Uuid>> {
+    let list = observations;
+    sqlx::query_scalar(
+        "INSERT INTO observation (job_id, task, sweep_id, vantage_id, target_id, service_id, outcome, by, rtt_us,
+                                  attempts, confirmed, facts, evidence, observed_at, probe_id)
+         SELECT j.id, o.task, j.sweep_id, j.vantage_id, j.task_targets[o.task + 1], j.task_services[o.task + 1],
+                o.outcome::outcome, o.by, o.rtt_us, o.attempts, o.confirmed, o.facts::jsonb, o.evidence::jsonb,
+                o.observed_at, $1
+         FROM unnest($2::uuid[], $3::integer[], $4::text[], $5::inet[], $6::integer[], $7::smallint[],
+                     $8::boolean[], $9::text[], $10::text[], $11::timestamptz[])
+              AS o (job_id, task, outcome, by, rtt_us, attempts, confirmed, facts, evidence, observed_at)
+         JOIN job j ON j.id = o.job_id
+         ON CONFLICT (job_id, task) DO NOTHING RETURNING job_id",
+    )
+    .bind(probe)
+    .bind(list.iter().map(|o| o.job).collect::<Vec<_>>())
+    .bind(list.iter().map(|o| o.task).collect::<Vec<_>>())
+    .bind(list.iter().map(|o| o.outcome).collect::<Vec<_>>())
+    .bind(list.iter().map(|o| o.by).collect::<Vec<_>>())
+    .bind(list.iter().map(|o| o.rtt_us).collect::<Vec<_>>())
+    .bind(list.iter().map(|o| o.attempts).collect::<Vec<_>>())
+    .bind(list.iter().map(|o| o.confirmed).collect::<Vec<_>>())
+    .bind(list.iter().map(|o| o.facts.as_str()).collect::<Vec<_>>())
+    .bind(list.iter().map(|o| o.evidence.as_str()).collect::<Vec<_>>())
+    .bind(list.iter().map(|o| o.observed_at.to_sqlx()).collect::<Vec<Timestamp>>())
+    .fetch_all(connection)
+    .await
+    .named("writing observations")
+}

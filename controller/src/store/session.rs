@@ -1,0 +1,109 @@
+//! Sessions of probes.
+
+use sqlx::{FromRow, PgConnection};
+use uuid::Uuid;
+
+use super::{Named, Result};
+
+/// What a probe says of itself.
+pub(crate) struct Greeting<'a> {
+    pub(crate) host: &'a str,
+    pub(crate) version: &'a str,
+    pub(crate) services: &'a [String],
+    pub(crate) icmp: &'a str,
+    pub(crate) spooled: i64,
+    pub(crate) clock_offset_us: Option<i64>,
+}
+
+/// Opens a session, replacing an older one; returns the vantage. `None` when the probe is not known or revoked.
+pub(crate) async fn open(
+    connection: &mut PgConnection,
+    probe: Uuid,
+    session: Uuid,
+    controller: Uuid,
+    greeting: &Greeting<'_>,
+) -> Result<Option<i32>> {
+    sqlx::query_scalar(
+        "UPDATE probe SET session_id = $2, controller_id = $3, host = $4, version = $5, services = $6, icmp = $7,
+                spooled = $8, clock_offset_us = $9, seen_at = now()
+         WHERE id = $1 AND revoked_at IS NULL RETURNING vantage_id",
+    )
+    .bind(probe)
+    .bind(session)
+    .bind(controller)
+    .bind(greeting.host)
+    .bind(greeting.version)
+    .bind(greeting.services)
+    .bind(greeting.icmp)
+    .bind(greeting.spooled)
+    .bind(greeting.clock_offset_us)
+    .fetch_optional(connection)
+    .await
+    .named("opening a session")
+}
+
+/// Notes that the probe was heard. Says whether the session is still the probe's.
+pub(crate) async fn touch(
+    connection: &mut PgConnection,
+    probe: Uuid,
+    session: Uuid,
+    spooled: i64,
+    clock_offset_us: Option<i64>,
+) -> Result<bool> {
+    let changed = sqlx::query(
+        "UPDATE probe SET seen_at = now(), spooled = $3, clock_offset_us = coalesce($4, clock_offset_us)
+         WHERE id = $1 AND session_id = $2 AND revoked_at IS NULL",
+    )
+    .bind(probe)
+    .bind(session)
+    .bind(spooled)
+    .bind(clock_offset_us)
+    .execute(connection)
+    .await
+    .named("noting a heartbeat")?;
+    Ok(changed.rows_affected() > 0)
+}
+
+/// The session of a probe.
+#[derive(FromRow)]
+pub(crate) struct Current {
+    pub(crate) session_id: Option<Uuid>,
+    pub(crate) revoked: bool,
+}
+
+/// The probe's present session, locked until the transaction ends: no other can take over in between.
+pub(crate) async fn lock(connection: &mut PgConnection, probe: Uuid) -> Result<Option<Current>> {
+    sqlx::query_as(
+        "SELECT session_id, revoked_at IS NOT NULL AS revoked FROM probe WHERE id = $1 FOR NO KEY UPDATE",
+    )
+    .bind(probe)
+    .fetch_optional(connection)
+    .await
+    .named("reading a session")
+}
+
+/// Closes a session, unless another one has taken over.
+pub(crate) async fn close(connection: &mut PgConnection, probe: Uuid, session: Uuid) -> Result<()> {
+    sqlx::query("UPDATE probe SET session_id = NULL, controller_id = NULL WHERE id = $1 AND session_id = $2")
+        .bind(probe)
+        .bind(session)
+        .execute(connection)
+        .await
+        .named("closing a session")?;
+    Ok(())
+}
+
+/// Closes sessions whose probe was not heard for `live_window` seconds, whichever controller held them.
+pub(crate) async fn close_stale(connection: &mut PgConnection, live_window: f64) -> Result<u64> {
+    let closed = sqlx::query(
+        "UPDATE probe SET session_id = NULL, controller_id = NULL WHERE id IN (
+             SELECT id FROM probe
+             WHERE session_id IS NOT NULL AND seen_at < now() - make_interval(secs => $1)
+             ORDER BY id LIMIT 500 FOR NO KEY UPDATE SKIP LOCKED)",
+    )
+    .bind(live_window)
+    .execute(connection)
+    .await
+    .named("closing stale sessions")?;
+    Ok(closed.rows_affected())
+}

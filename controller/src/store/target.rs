@@ -1,0 +1,58 @@
+//! Targets.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use sqlx::{FromRow, PgConnection};
+
+use super::{Named, Result};
+
+/// A target of a sweep.
+#[derive(FromRow)]
+pub(crate) struct Target {
+    pub(crate) id: i32,
+    pub(crate) domain_id: i32,
+}
+
+/// Notes targets that a discovery named; returns their keys. One that the inventory dropped comes back as discovered.
+pub(crate) async fn discovered(
+    connection: &mut PgConnection,
+    domain: i32,
+    targets: &BTreeSet<(String, IpAddr)>,
+) -> Result<Vec<i32>> {
+    let (hosts, addresses): (Vec<String>, Vec<IpAddr>) = targets.iter().cloned().unzip();
+    sqlx::query_scalar(
+        "INSERT INTO target (domain_id, host, address, origin, seen_at)
+         SELECT $1, host, address, 'discovered', now() FROM unnest($2::text[], $3::inet[]) AS t (host, address)
+         ORDER BY host, address
+         ON CONFLICT (domain_id, host, address) DO UPDATE SET
+             seen_at = now(),
+             origin = CASE WHEN target.removed_at IS NULL THEN target.origin ELSE 'discovered' END,
+             removed_at = NULL
+         RETURNING id",
+    )
+    .bind(domain)
+    .bind(hosts)
+    .bind(addresses)
+    .fetch_all(connection)
+    .await
+    .named("noting discovered targets")
+}
+
+/// What a sweep tests: targets of its domains that the inventory lists, or that a discovery of this sweep named.
+pub(crate) async fn of_sweep(
+    connection: &mut PgConnection,
+    sweep: i64,
+    domains: &[i32],
+) -> Result<Vec<Target>> {
+    sqlx::query_as(
+        "SELECT id, domain_id FROM target
+         WHERE domain_id = ANY($2) AND removed_at IS NULL
+           AND (origin = 'inventory' OR id IN (SELECT unnest(target_ids) FROM discovery WHERE sweep_id = $1))
+         ORDER BY id",
+    )
+    .bind(sweep)
+    .bind(domains)
+    .fetch_all(connection)
+    .await
+    .named("reading the targets of a sweep")
+}

@@ -1,0 +1,149 @@
+//! What probes have to do: jobs given out, sent and taken back.
+
+use std::net::IpAddr;
+
+use sqlx::{FromRow, PgConnection};
+use uuid::Uuid;
+
+use super::{Named, Result};
+
+/// Gives queued jobs of a vantage to a probe until it holds `most`. The caller has locked the probe's session.
+pub(crate) async fn claim(
+    connection: &mut PgConnection,
+    probe: Uuid,
+    vantage: i32,
+    most: i64,
+) -> Result<u64> {
+    let claimed = sqlx::query(
+        "WITH next AS (
+             SELECT id FROM job WHERE vantage_id = $2 AND state = 'queued' ORDER BY sweep_id, id
+             LIMIT greatest(0, $3 - (SELECT count(*) FROM job WHERE probe_id = $1 AND state = 'assigned' AND reported_at IS NULL))
+             FOR NO KEY UPDATE SKIP LOCKED)
+         UPDATE job SET state = 'assigned', probe_id = $1, assigned_at = now(), reported_at = NULL
+         FROM next WHERE job.id = next.id",
+    )
+    .bind(probe)
+    .bind(vantage)
+    .bind(most)
+    .execute(connection)
+    .await
+    .named("claiming jobs")?;
+    Ok(claimed.rows_affected())
+}
+
+/// A job that a probe has.
+#[derive(FromRow)]
+pub(crate) struct Assigned {
+    pub(crate) id: Uuid,
+    pub(crate) kind: String,
+    pub(crate) seconds_left: f64,
+}
+
+/// The jobs that a probe has and should go on with, oldest first.
+pub(crate) async fn assigned(
+    connection: &mut PgConnection,
+    probe: Uuid,
+    discovery_wait: f64,
+) -> Result<Vec<Assigned>> {
+    sqlx::query_as(
+        "SELECT j.id, j.kind, extract(epoch FROM least(s.deadline, CASE WHEN j.kind = 'discovery'
+                    THEN s.started_at + make_interval(secs => $2) END) - now())::float8 AS seconds_left
+         FROM job j JOIN sweep s ON s.id = j.sweep_id
+         WHERE j.probe_id = $1 AND j.state = 'assigned' AND j.reported_at IS NULL
+           AND s.deadline > now() ORDER BY j.sweep_id, j.id",
+    )
+    .bind(probe)
+    .bind(discovery_wait)
+    .fetch_all(connection)
+    .await
+    .named("reading a probe's jobs")
+}
+
+/// A job that a probe has and this session need not think of any more.
+#[derive(FromRow)]
+pub(crate) struct Surplus {
+    pub(crate) id: Uuid,
+    /// Whether the probe may still work on it.
+    pub(crate) cancel: bool,
+}
+
+/// Those of `jobs` that are not wanted from this probe any more: unknown, given to another, or ended.
+pub(crate) async fn surplus(
+    connection: &mut PgConnection,
+    probe: Uuid,
+    jobs: &[Uuid],
+) -> Result<Vec<Surplus>> {
+    sqlx::query_as(
+        "SELECT held.id, coalesce(j.reported_at IS NULL AND (j.state <> 'finished' OR j.missed > 0), true) AS cancel
+         FROM unnest($2::uuid[]) AS held (id) LEFT JOIN job j ON j.id = held.id
+         WHERE j.id IS NULL OR j.state = 'finished' OR (j.state = 'assigned' AND j.probe_id IS DISTINCT FROM $1)",
+    )
+    .bind(probe)
+    .bind(jobs)
+    .fetch_all(connection)
+    .await
+    .named("looking for jobs to take back")
+}
+
+/// One check that is still to be done.
+#[derive(FromRow)]
+pub(crate) struct CheckTask {
+    pub(crate) number: i64,
+    pub(crate) target_id: i32,
+    pub(crate) host: String,
+    pub(crate) address: IpAddr,
+    pub(crate) domain: String,
+    pub(crate) service: String,
+    pub(crate) last_outcome: Option<String>,
+}
+
+/// The tasks of a check job that have no observation, with the last outcome of each flow.
+pub(crate) async fn check_tasks(connection: &mut PgConnection, job: Uuid) -> Result<Vec<CheckTask>> {
+    sqlx::query_as(
+        "SELECT task.number - 1 AS number, task.target_id, t.host, t.address, d.name AS domain, s.name AS service,
+                last.outcome AS last_outcome
+         FROM job j
+         CROSS JOIN LATERAL unnest(j.task_targets, j.task_services) WITH ORDINALITY
+             AS task (target_id, service_id, number)
+         JOIN target t ON t.id = task.target_id
+         JOIN domain d ON d.id = t.domain_id
+         JOIN service s ON s.id = task.service_id
+         LEFT JOIN LATERAL (
+             SELECT o.outcome::text AS outcome FROM observation o
+             WHERE o.vantage_id = j.vantage_id AND o.target_id = task.target_id AND o.service_id = task.service_id
+               AND o.sweep_id < j.sweep_id AND o.outcome <> 'failed'
+             ORDER BY o.sweep_id DESC LIMIT 1) last ON true
+         WHERE j.id = $1
+           AND NOT EXISTS (SELECT 1 FROM observation o WHERE o.job_id = j.id AND o.task = task.number - 1)
+         ORDER BY task.number",
+    )
+    .bind(job)
+    .fetch_all(connection)
+    .await
+    .named("reading the tasks of a job")
+}
+
+/// One discovery that is still to be done.
+#[derive(FromRow)]
+pub(crate) struct DiscoveryTask {
+    pub(crate) number: i64,
+    pub(crate) domain: String,
+    pub(crate) dns_servers: Vec<IpAddr>,
+}
+
+/// The tasks of a discovery job that have no result.
+pub(crate) async fn discovery_tasks(connection: &mut PgConnection, job: Uuid) -> Result<Vec<DiscoveryTask>> {
+    sqlx::query_as(
+        "SELECT task.number - 1 AS number, d.name AS domain, d.dns_servers
+         FROM job j
+         CROSS JOIN LATERAL unnest(j.domain_ids) WITH ORDINALITY AS task (domain_id, number)
+         JOIN domain d ON d.id = task.domain_id
+         WHERE j.id = $1
+           AND NOT EXISTS (SELECT 1 FROM discovery o WHERE o.job_id = j.id AND o.task = task.number - 1)
+         ORDER BY task.number",
+    )
+    .bind(job)
+    .fetch_all(connection)
+    .await
+    .named("reading the tasks of a discovery")
+}

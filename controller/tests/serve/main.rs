@@ -1,0 +1,267 @@
+//! The real program on a real PostgreSQL: what it prints, what it survives, what it refuses.
+//!
+//! Started as root, the controller becomes user `sekisho` or `postgres` by itself, as it does for everybody.
+
+mod controller;
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use controller::{Controller, Place, fails, kill, wait_for};
+use nix::sys::signal::Signal;
+use sekisho_proto::v1::{
+    EnrolRequest, ProbeMessage, enrolment_client::EnrolmentClient, fleet_client::FleetClient,
+};
+use tonic::{
+    Code,
+    transport::{Certificate, Channel, ClientTlsConfig},
+};
+
+const INVENTORY: &str = r#"
+[[domain]]
+name = "corp.example"
+[[target]]
+domain = "corp.example"
+host = "dc1.corp.example"
+address = "10.77.1.10"
+[[vantage]]
+name = "vlan20"
+subnet = "10.77.20.0/24"
+"#;
+
+#[test]
+fn serves_answers_commands_and_stops_in_order() {
+    let place = Place::new();
+    let controller = Controller::start(&place, &[]);
+    for (file, mode) in [("", 0o700), ("admin.token", 0o600), ("identity/ca.key", 0o600), ("postgres/run", 0o700)] {
+        let about = fs::metadata(place.data().join(file)).unwrap();
+        assert_eq!(about.permissions().mode() & 0o777, mode, "{file}");
+    }
+    let inventory = place.write("inventory.toml", INVENTORY);
+    let inventory = inventory.to_str().unwrap();
+    let dry = controller.run(&["apply", inventory, "--dry-run"]);
+    assert!(dry.stdout.contains("+ vantage vlan20") && dry.stdout.contains("dry run"), "{}", dry.stdout);
+    assert!(controller.run(&["apply", inventory]).stdout.contains("+ vantage vlan20"));
+    assert_eq!(controller.run(&["apply", inventory]).stdout, "nothing to change\n");
+    assert!(controller.run(&["probe", "list"]).stdout.contains("no probes"));
+    assert_eq!(controller.run(&["probe", "list", "--format", "json"]).stdout.trim(), "[]");
+    let csv = controller.run(&["probe", "list", "--format", "csv"]).stdout;
+    assert!(csv.starts_with("id,vantage,host,"), "{csv}");
+
+    let token = controller.run(&["probe", "token", "--vantage", "vlan20", "--ttl", "30m"]).stdout;
+    let parts: Vec<&str> = token.trim().split('.').collect();
+    assert_eq!((parts.len(), parts[0]), (3, "sks1"), "{token}");
+    assert_eq!((parts[1].len(), parts[2].len()), (43, 43), "{token}");
+
+    let refused = controller.fails(&["matrix"]);
+    assert!(refused.contains("matrix") && refused.contains("no sweep"), "{refused}");
+    let refused = controller.fails(&["probe", "token", "--vantage", "nowhere"]);
+    assert!(refused.contains("nowhere") && refused.contains("vlan20"), "{refused}");
+    let faults = place.write("faults.toml", "[[vantage]]\nname = \"x\"\ncolour = \"red\"\n");
+    let refused = controller.fails(&["apply", faults.to_str().unwrap()]);
+    assert!(refused.contains("faults.toml") && refused.contains("colour"), "{refused}");
+
+    let log = controller.stop();
+    assert!(!log.contains(parts[1]), "the log holds an enrolment secret");
+    assert!(!place.data().join("server.url").exists());
+    assert!(place.postmaster().is_none(), "PostgreSQL outlived an orderly stop");
+}
+
+#[test]
+fn a_sweep_without_probes_ends_incomplete_and_is_shown_as_missed() {
+    let place = Place::new();
+    let config = place.write(
+        "sekisho.toml",
+        "[settings]\nprobe_grace = \"1s\"\nlive_window = \"1s\"\ndiscovery_wait = \"1s\"\ntick = \"200ms\"\n",
+    );
+    let controller = Controller::start(&place, &["--config", config.to_str().unwrap()]);
+    let inventory = place.write("inventory.toml", INVENTORY);
+    controller.run(&["apply", inventory.to_str().unwrap()]);
+    let swept = controller.command(&["sweep", "run", "--wait"]);
+    assert_eq!(swept.code, 3, "{}{}", swept.stdout, swept.stderr);
+    assert!(swept.stdout.contains("all 12 flows missed"), "{}", swept.stdout);
+    assert!(swept.stderr.contains("sweep 1: 0 of 12 flows observed, 12 missed"), "{}", swept.stderr);
+    for words in [&["matrix"][..], &["sweep", "show", "1"], &["sweep", "watch", "latest"]] {
+        assert_eq!(controller.command(words).code, 3, "{words:?}");
+    }
+    let json = controller.command(&["matrix", "--format", "json"]).stdout;
+    let matrix: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(matrix["sweep"]["missed"], 12);
+    assert_eq!(matrix["cells"].as_array().unwrap().len(), 12);
+    let csv = controller.command(&["matrix", "--format", "csv"]).stdout;
+    assert_eq!(csv.lines().count(), 13, "{csv}");
+    assert!(controller.run(&["sweep", "list"]).stdout.contains("partial"));
+    let refused = controller.fails(&["sweep", "cancel", "1"]);
+    assert!(refused.contains("cancel sweep 1"), "{refused}");
+}
+
+#[test]
+fn a_killed_controller_comes_back_with_its_data_and_stops_the_postgresql_that_it_left() {
+    let place = Place::new();
+    let controller = Controller::start(&place, &[]);
+    let inventory = place.write("inventory.toml", INVENTORY);
+    controller.run(&["apply", inventory.to_str().unwrap()]);
+    let token = fs::read_to_string(place.data().join("admin.token")).unwrap();
+    controller.kill();
+    let orphan = place.postmaster().expect("PostgreSQL goes on without its controller");
+
+    let refused = fails(place.sekisho().args(["probe", "list"]));
+    assert!(refused.contains("sekisho serve"), "{refused}");
+
+    let controller = Controller::start(&place, &[]);
+    assert_ne!(place.postmaster(), Some(orphan));
+    assert_eq!(controller.run(&["apply", inventory.to_str().unwrap()]).stdout, "nothing to change\n");
+    assert_eq!(fs::read_to_string(place.data().join("admin.token")).unwrap(), token);
+    assert!(controller.stop().contains("outlived its controller"));
+}
+
+#[test]
+fn a_killed_postgresql_comes_back_under_a_running_controller() {
+    let place = Place::new();
+    let controller = Controller::start(&place, &[]);
+    let first = place.postmaster().unwrap();
+    kill(first, Signal::SIGKILL);
+    wait_for("a new PostgreSQL", || place.postmaster().is_some_and(|pid| pid != first));
+    wait_for("the controller to answer", || controller.command(&["sweep", "list"]).code == 0);
+    wait_for("the controller to be ready", || controller.is_ready());
+    let log = controller.stop_after_faults();
+    assert!(log.contains("starting it again"), "{log}");
+    assert!(!log.contains("starting up"), "what passes by itself is not worth a warning: {log}");
+}
+
+#[test]
+fn an_interrupted_creation_is_done_again() {
+    let place = Place::new();
+    let postgres = place.data().join("postgres");
+    let mut first = place.serve(&[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let begun = || {
+        fs::read_dir(&postgres)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .any(|entry| entry.file_name().to_string_lossy().starts_with("data.init-"))
+    };
+    wait_for("the creation to begin", begun);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert!(!postgres.join("data").exists());
+    let controller = Controller::start(&place, &[]);
+    assert!(!begun());
+    assert!(controller.run(&["sweep", "list"]).stdout.contains("no sweeps"));
+}
+
+#[test]
+fn a_second_controller_on_the_same_directory_is_refused() {
+    let place = Place::new();
+    let controller = Controller::start(&place, &[]);
+    let refused = fails(&mut place.serve(&[]));
+    assert!(refused.contains(&format!("another controller (process {})", controller.pid())), "{refused}");
+    assert!(controller.is_ready());
+}
+
+#[test]
+fn data_of_another_version_is_left_alone() {
+    let place = Place::new();
+    Controller::start(&place, &[]).stop();
+    let version = place.data().join("postgres/data/PG_VERSION");
+    fs::write(&version, "9\n").unwrap();
+    let refused = fails(&mut place.serve(&[]));
+    for word in ["PostgreSQL 9", "pg_upgrade", "postgresql-9", "--postgres-bin"] {
+        assert!(refused.contains(word), "{word} is not in: {refused}");
+    }
+}
+
+#[test]
+fn two_controllers_on_one_database_trust_each_other() {
+    let (first_place, second_place) = (Place::new(), Place::new());
+    let first = Controller::start(&first_place, &[]);
+    let run = first_place.data().join("postgres/run");
+    let url = format!("postgres://sekisho@{}/sekisho", run.to_str().unwrap().replace('/', "%2F"));
+    let second = Controller::start(&second_place, &["--database-url", &url]);
+    assert!(second_place.postmaster().is_none());
+
+    let inventory = first_place.write("inventory.toml", INVENTORY);
+    assert!(first.run(&["apply", inventory.to_str().unwrap()]).stdout.contains("+ vantage"));
+    assert_eq!(second.run(&["apply", inventory.to_str().unwrap()]).stdout, "nothing to change\n");
+
+    let pins = |controller: &Controller| -> Vec<String> {
+        let token = controller.run(&["probe", "token", "--vantage", "vlan20"]).stdout;
+        token.trim().split('.').skip(2).map(str::to_owned).collect()
+    };
+    let (mut by_first, mut by_second) = (pins(&first), pins(&second));
+    assert_ne!(by_first[0], by_second[0], "each names itself first");
+    by_first.sort();
+    by_second.sort();
+    assert_eq!((by_first.len(), &by_first), (2, &by_second));
+
+    let crossed = fs::read_to_string(first_place.data().join("admin.token")).unwrap();
+    let listed = second_place.sekisho().args(["--token", crossed.trim(), "probe", "list"]).output().unwrap();
+    assert!(listed.status.success(), "a token of one controller is good at the other");
+}
+
+#[test]
+fn what_cannot_be_is_told_with_what_to_do() {
+    let place = Place::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let refused = fails(place.sekisho().args(["serve", "--fleet-listen", &address, "--web-listen", "127.0.0.1:0"]));
+    assert!(refused.contains(&address) && refused.contains("--fleet-listen"), "{refused}");
+
+    let refused = fails(&mut place.serve(&["--postgres-bin", "/nonexistent"]));
+    assert!(refused.contains("/nonexistent") && refused.contains("Debian package postgresql"), "{refused}");
+
+    let config = place.write("wrong.toml", "web_listen = 8080\n");
+    let refused = fails(&mut place.serve(&["--config", config.to_str().unwrap()]));
+    assert!(refused.contains("wrong.toml, line 1, field web_listen"), "{refused}");
+
+    let refused = fails(place.bare().args(["matrix"]));
+    assert!(refused.contains("--data-dir") && refused.contains("SEKISHO_SERVER"), "{refused}");
+    let refused = fails(place.bare().args(["--server", "http://127.0.0.1:1", "--token", "t", "matrix"]));
+    assert!(refused.contains("127.0.0.1:1") && refused.contains("sekisho serve"), "{refused}");
+    let refused = fails(place.bare().args(["matrix", "--bogus"]));
+    assert!(refused.contains("--bogus"), "{refused}");
+    assert!(place.bare().arg("--help").stdout(Stdio::null()).status().unwrap().success());
+}
+
+#[test]
+fn a_reader_that_has_read_enough_is_no_error() {
+    let place = Place::new();
+    let controller = Controller::start(&place, &[]);
+    let program = env!("CARGO_BIN_EXE_sekisho");
+    let line = format!("{program} sweep list --format csv | true; echo \"${{PIPESTATUS[0]}}\"");
+    let output = Command::new("bash").args(["-c", &line]).env("SEKISHO_DATA_DIR", place.data()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n");
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    drop(controller);
+}
+
+#[tokio::test]
+async fn without_a_certificate_one_can_enrol_and_nothing_else() {
+    // The same first line as every program of this workspace.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let place = Place::new();
+    let controller = Controller::start(&place, &[]);
+    let channel = dial(&controller, &place.data().join("identity/ca.pem")).await;
+
+    let request = EnrolRequest { secret: "unknown".into(), csr: vec![], host: "h".into(), version: "1".into() };
+    let refused = EnrolmentClient::new(channel.clone()).enrol(request).await.unwrap_err();
+    assert_ne!(refused.code(), Code::Unimplemented, "{refused}");
+    assert_ne!(refused.code(), Code::Unauthenticated, "the service decides, not the listener: {refused}");
+
+    let messages = tokio_stream::pending::<ProbeMessage>();
+    let refused = FleetClient::new(channel).session(messages).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
+}
+
+async fn dial(controller: &Controller<'_>, authority: &Path) -> Channel {
+    let tls = ClientTlsConfig::new()
+        .ca_certificate(Certificate::from_pem(fs::read(authority).unwrap()))
+        .domain_name(sekisho_proto::CONTROLLER_NAME);
+    let endpoint = Channel::from_shared(format!("https://{}", controller.fleet())).unwrap();
+    endpoint.tls_config(tls).unwrap().connect().await.unwrap()
+}
