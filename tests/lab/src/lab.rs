@@ -15,7 +15,7 @@ use crate::{
     farm, guard, namespace, network, ready,
     samba::DomainController,
     serve::Manner,
-    state::{self, Condition, Owner, State},
+    state::{self, Condition, Process, State},
     teardown, tool,
     topology::{self, topology},
     ui,
@@ -93,7 +93,7 @@ impl Lab {
             teardown::lab(&options.name, hold)?;
             hold = guard::hold(&state::folder(&options.name))?;
         }
-        let owner = if options.keep { None } else { Owner::this_process() };
+        let owner = if options.keep { None } else { Process::of(std::process::id()) };
         let state = state::claim(&options.name, options.ping, owner)?;
         let mut lab = Self { name: options.name.clone(), state, keep: options.keep, children: Vec::new() };
         match lab.build(&options.cache) {
@@ -126,7 +126,7 @@ impl Lab {
     }
 
     fn usable(name: &str) -> Option<State> {
-        State::load(name).filter(|state| state.ready && !state.is_abandoned() && namespace::is_whole(name))
+        State::load(name).filter(|state| state.is_usable(name))
     }
 
     fn kept(name: &str, state: State) -> Self {
@@ -152,6 +152,7 @@ impl Lab {
             ready::wait_for_ports(&namespace::name(&self.name, &node.name), address, &ports)?;
         }
         let answers = dc.wait(&mut samba).with_context(|| format!("domain controller {}", dc.address()));
+        self.state.samba = Process::of(samba.id());
         self.children.push(samba);
         answers?;
         self.state.ready = true;

@@ -50,13 +50,9 @@ pub(crate) fn labs() -> anyhow::Result<BTreeSet<String>> {
     Ok(all()?.iter().filter_map(|name| parts(name)).map(|(lab, _)| lab.to_owned()).collect())
 }
 
-/// Whether every node is there and the domain controller runs.
-pub(crate) fn is_whole(lab: &str) -> bool {
-    let all_there = topology().nodes.iter().all(|node| path(&name(lab, &node.name)).exists());
-    let alive = topology()
-        .domain_controller()
-        .is_some_and(|dc| processes(&[name(lab, &dc.name)]).is_ok_and(|found| !found.is_empty()));
-    all_there && alive
+/// Whether every node of the topology has its namespace.
+pub(crate) fn has_all_nodes(lab: &str) -> bool {
+    topology().nodes.iter().all(|node| path(&name(lab, &node.name)).exists())
 }
 
 /// Where the kernel keeps the handle.

@@ -29,21 +29,23 @@ pub(crate) struct State {
     pub(crate) farm: u8,
     /// Percentage of packets lost between edge and core.
     pub(crate) loss: u8,
+    /// The root process of the domain controller.
+    pub(crate) samba: Option<Process>,
     /// The process that the lab goes with; none for a lab that stays.
-    pub(crate) owner: Option<Owner>,
+    pub(crate) owner: Option<Process>,
 }
 
 /// A process, told from a later one of the same number by its start time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Owner {
+pub(crate) struct Process {
     pid: u32,
     started: u64,
 }
 
-impl Owner {
-    pub(crate) fn this_process() -> Option<Self> {
-        let pid = std::process::id();
+impl Process {
+    /// A process that runs at this moment.
+    pub(crate) fn of(pid: u32) -> Option<Self> {
         start_time(pid).map(|started| Self { pid, started })
     }
 
@@ -52,10 +54,12 @@ impl Owner {
     }
 }
 
-/// Field 22 of /proc/PID/stat; the name in field 2 may hold spaces and brackets.
+/// Fields 3 and 22 of /proc/PID/stat: a zombie runs no more. The name in field 2 may hold spaces and brackets.
 fn start_time(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    fields.next().filter(|state| !matches!(*state, "Z" | "X"))?;
+    fields.nth(18)?.parse().ok()
 }
 
 impl State {
@@ -91,6 +95,14 @@ impl State {
     pub(crate) fn is_abandoned(&self) -> bool {
         self.owner.as_ref().is_some_and(|owner| !owner.is_alive())
     }
+
+    /// Up, and what is written down still there.
+    pub(crate) fn is_usable(&self, lab: &str) -> bool {
+        self.ready
+            && !self.is_abandoned()
+            && namespace::has_all_nodes(lab)
+            && self.samba.as_ref().is_some_and(Process::is_alive)
+    }
 }
 
 /// Where a lab keeps its things.
@@ -119,7 +131,7 @@ pub(crate) fn check_name(lab: &str) -> anyhow::Result<()> {
 }
 
 /// Takes the lowest free slot and writes the state down, so that nobody else takes it.
-pub(crate) fn claim(lab: &str, ping: bool, owner: Option<Owner>) -> anyhow::Result<State> {
+pub(crate) fn claim(lab: &str, ping: bool, owner: Option<Process>) -> anyhow::Result<State> {
     let _all = guard::hold(Path::new(ROOT))?;
     let taken: BTreeSet<u8> = names()?
         .iter()
@@ -128,7 +140,7 @@ pub(crate) fn claim(lab: &str, ping: bool, owner: Option<Owner>) -> anyhow::Resu
         .map(|s| s.slot)
         .collect();
     for slot in 1..=254 {
-        let state = State { slot, ready: false, ping, farm: 0, loss: 0, owner: owner.clone() };
+        let state = State { slot, ready: false, ping, farm: 0, loss: 0, samba: None, owner: owner.clone() };
         let interface = Path::new("/sys/class/net").join(state.management_interface());
         if !taken.contains(&slot) && !interface.exists() {
             state.save(lab)?;
@@ -196,7 +208,7 @@ pub(crate) fn summary(lab: &str) -> Summary {
     let condition = match &state {
         _ if guard::is_held(&folder(lab)) => Condition::Busy,
         Some(state) if state.is_abandoned() => Condition::Abandoned,
-        Some(state) if state.ready && namespace::is_whole(lab) => Condition::Ready,
+        Some(state) if state.is_usable(lab) => Condition::Ready,
         _ => Condition::Broken,
     };
     Summary {
@@ -236,15 +248,28 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_is_known_by_pid_and_start() {
-        let owner = Owner::this_process().unwrap();
-        assert!(owner.is_alive());
-        assert!(!Owner { started: owner.started + 1, ..owner }.is_alive());
+    fn a_process_is_known_by_pid_and_start() {
+        let process = Process::of(std::process::id()).unwrap();
+        assert!(process.is_alive());
+        assert!(!Process { started: process.started + 1, ..process }.is_alive());
+    }
+
+    #[test]
+    fn a_zombie_is_not_alive() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let process = Process::of(child.id()).unwrap();
+        assert!(process.is_alive());
+        child.kill().unwrap();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while process.is_alive() {
+            assert!(std::time::Instant::now() < deadline);
+        }
+        child.wait().unwrap();
     }
 
     #[test]
     fn interface_names_fit_the_kernel() {
-        let state = State { slot: 254, ready: true, ping: true, farm: 0, loss: 0, owner: None };
+        let state = State { slot: 254, ready: true, ping: true, farm: 0, loss: 0, samba: None, owner: None };
         assert!(state.management_interface().len() <= 15);
         assert_eq!(state.controller_address().to_string(), "10.203.254.1");
     }

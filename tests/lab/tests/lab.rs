@@ -64,6 +64,15 @@ fn assert_no_traces(name: &str) {
     assert_eq!(traces(name), Vec::<String>::new());
 }
 
+/// Takes a lab down that the command line brought up, also when the test fails.
+struct TakenDown<'a>(&'a str);
+
+impl Drop for TakenDown<'_> {
+    fn drop(&mut self) {
+        Lab::down(self.0).unwrap();
+    }
+}
+
 /// A folder of this test alone, removed at the end.
 struct Folder(PathBuf);
 
@@ -189,6 +198,7 @@ fn labs_live_side_by_side_and_provision_once() {
 fn what_a_killed_up_leaves_goes_with_the_next_command() {
     for (round, delay) in [2, 20, 60, 120, 250, 400, 600].into_iter().enumerate() {
         let name = unique(&format!("killed{round}"));
+        let _end = TakenDown(&name);
         let mut up = Command::new(PROGRAM).args(["up", "--name", &name]).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(delay));
         up.kill().unwrap();
@@ -209,10 +219,12 @@ fn what_a_killed_up_leaves_goes_with_the_next_command() {
 #[test]
 fn a_dead_domain_controller_is_noticed_and_replaced() {
     let name = unique("dead");
+    let _end = TakenDown(&name);
     assert!(sekisho_lab(&["up", "--name", &name]).status.success());
     let namespace = format!("skl-{name}-dc1");
     let pids = text(&Command::new("ip").args(["netns", "pids", &namespace]).output().unwrap());
-    assert!(Command::new("kill").arg("-9").args(pids.split_whitespace()).status().unwrap().success());
+    // Those that serve a connection may have gone by themselves by now.
+    Command::new("kill").arg("-9").args(pids.split_whitespace()).output().unwrap();
     let deadline = Instant::now() + Duration::from_secs(5);
     let condition = || list().unwrap().into_iter().find(|lab| lab.name == name).unwrap().condition;
     while condition() != Condition::Broken {
@@ -228,6 +240,7 @@ fn a_dead_domain_controller_is_noticed_and_replaced() {
 #[test]
 fn the_lab_of_a_killed_test_goes_with_the_next_lab() {
     let name = unique("orphan");
+    let _end = TakenDown(&name);
     let up = sekisho_lab(&["up", "--name", &name]);
     assert!(up.status.success(), "{}", text(&up));
     // As a test writes it that is dead now: no process starts with the machine's first tick and this number.
