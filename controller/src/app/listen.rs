@@ -32,17 +32,20 @@ async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<(TcpListener,
         Err(error) => Err(error),
     };
     bound.map_err(|error| {
-        let advice = match error.kind() {
-            io::ErrorKind::AddrInUse => {
-                format!("another program uses it (find it with: ss -ltnp sport = :{}); stop that or choose another address with {option}", address.port())
-            }
-            io::ErrorKind::AddrNotAvailable => {
-                format!("this machine has no such address; choose one of its own with {option}")
-            }
-            io::ErrorKind::PermissionDenied => {
-                format!("ports below 1024 need a privilege that the controller gives up; choose a higher one with {option}")
-            }
-            _ => format!("choose another address with {option}"),
+        let kind = error.kind();
+        let advice = if kind == io::ErrorKind::AddrInUse {
+            format!(
+                "another program uses it (find it with: ss -ltnp sport = :{}); stop that or choose another address with {option}",
+                address.port()
+            )
+        } else if kind == io::ErrorKind::AddrNotAvailable {
+            format!("this machine has no such address; choose one of its own with {option}")
+        } else if kind == io::ErrorKind::PermissionDenied {
+            format!(
+                "ports below 1024 need a privilege that the controller gives up; choose a higher one with {option}"
+            )
+        } else {
+            format!("choose another address with {option}")
         };
         anyhow!(error).context(format!("cannot listen on {address}: {advice}"))
     })
@@ -50,10 +53,10 @@ async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<(TcpListener,
 
 /// The address as a client on the same machine dials it.
 pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
+    if !address.ip().is_unspecified() {
+        return address;
+    }
+    let local: IpAddr =
+        if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+    SocketAddr::new(local, address.port())
 }

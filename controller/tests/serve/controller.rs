@@ -122,8 +122,7 @@ pub(crate) struct Controller<'a> {
 
 impl<'a> Controller<'a> {
     pub(crate) fn start(place: &'a Place, options: &[&str]) -> Self {
-        let mut child =
-            place.serve(options).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = place.serve(options).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = child.stderr.take().unwrap();
         let log = std::thread::spawn(move || {
             let mut log = String::new();

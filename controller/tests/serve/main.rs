@@ -2,6 +2,8 @@
 //!
 //! Started as root, the controller becomes user `sekisho` or `postgres` by itself, as it does for everybody.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test says that something is wrong")]
+
 mod controller;
 
 use std::{
@@ -38,7 +40,9 @@ subnet = "10.77.20.0/24"
 fn serves_answers_commands_and_stops_in_order() {
     let place = Place::new();
     let controller = Controller::start(&place, &[]);
-    for (file, mode) in [("", 0o700), ("admin.token", 0o600), ("identity/ca.key", 0o600), ("postgres/run", 0o700)] {
+    for (file, mode) in
+        [("", 0o700), ("admin.token", 0o600), ("identity/ca.key", 0o600), ("postgres/run", 0o700)]
+    {
         let about = fs::metadata(place.data().join(file)).unwrap();
         assert_eq!(about.permissions().mode() & 0o777, mode, "{file}");
     }
@@ -209,7 +213,8 @@ fn what_cannot_be_is_told_with_what_to_do() {
     let place = Place::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let refused = fails(place.sekisho().args(["serve", "--fleet-listen", &address, "--web-listen", "127.0.0.1:0"]));
+    let refused =
+        fails(place.sekisho().args(["serve", "--fleet-listen", &address, "--web-listen", "127.0.0.1:0"]));
     assert!(refused.contains(&address) && refused.contains("--fleet-listen"), "{refused}");
 
     let refused = fails(&mut place.serve(&["--postgres-bin", "/nonexistent"]));
@@ -234,7 +239,8 @@ fn a_reader_that_has_read_enough_is_no_error() {
     let controller = Controller::start(&place, &[]);
     let program = env!("CARGO_BIN_EXE_sekisho");
     let line = format!("{program} sweep list --format csv | true; echo \"${{PIPESTATUS[0]}}\"");
-    let output = Command::new("bash").args(["-c", &line]).env("SEKISHO_DATA_DIR", place.data()).output().unwrap();
+    let output =
+        Command::new("bash").args(["-c", &line]).env("SEKISHO_DATA_DIR", place.data()).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n");
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     drop(controller);
@@ -248,7 +254,8 @@ async fn without_a_certificate_one_can_enrol_and_nothing_else() {
     let controller = Controller::start(&place, &[]);
     let channel = dial(&controller, &place.data().join("identity/ca.pem")).await;
 
-    let request = EnrolRequest { secret: "unknown".into(), csr: vec![], host: "h".into(), version: "1".into() };
+    let request =
+        EnrolRequest { secret: "unknown".into(), csr: vec![], host: "h".into(), version: "1".into() };
     let refused = EnrolmentClient::new(channel.clone()).enrol(request).await.unwrap_err();
     assert_ne!(refused.code(), Code::Unimplemented, "{refused}");
     assert_ne!(refused.code(), Code::Unauthenticated, "the service decides, not the listener: {refused}");

@@ -217,12 +217,18 @@ async fn read_log(stderr: ChildStderr, words: Arc<Mutex<VecDeque<String>>>) {
     }
 }
 
+/// What a stop or a start tells those who connect meanwhile: they try again, and the supervisor tells of it anyway.
+const PASSING: [&str; 4] = [
+    "terminating connection",
+    "the database system is starting up",
+    "the database system is shutting down",
+    "the database system is not yet accepting connections",
+];
+
 /// Failed statements are told where they were made; here is what concerns the server.
 fn is_grave(line: &str) -> bool {
-    ["WARNING:", "FATAL:", "PANIC:"].iter().any(|severity| line.starts_with(severity))
-        // What a controller's own shutdown or crash leaves behind.
-        && !line.starts_with("FATAL:  terminating connection")
-        && !line.starts_with("WARNING:  terminating connection")
+    let said = ["WARNING:", "FATAL:", "PANIC:"].iter().find_map(|severity| line.strip_prefix(severity));
+    said.is_some_and(|said| !PASSING.iter().any(|passing| said.trim_start().starts_with(passing)))
 }
 
 #[cfg(test)]
@@ -235,5 +241,6 @@ mod tests {
         assert!(!is_grave("LOG:  database system is ready to accept connections"));
         assert!(!is_grave("ERROR:  duplicate key value violates unique constraint"));
         assert!(!is_grave("FATAL:  terminating connection due to administrator command"));
+        assert!(!is_grave("FATAL:  the database system is starting up"));
     }
 }

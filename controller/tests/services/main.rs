@@ -1,0 +1,15 @@
+//! The services against a real PostgreSQL.
+#![allow(clippy::unwrap_used, clippy::large_futures, reason = "a test fails by panicking, and is not short of stack")]
+
+#[path = "../support/cluster.rs"]
+mod cluster;
+#[path = "../support/fleet.rs"]
+mod fleet;
+
+mod dispatch;
+mod enrolment;
+mod inventory;
+mod migrations;
+mod observations;
+mod operators;
+mod sweeps;
