@@ -34,10 +34,17 @@ pub(super) async fn attempt(aim: Aim, exchange: Option<Box<dyn Exchange>>, watch
     // A failed wait says no more than the socket's own error, which is read next.
     let waited = stream.writable().await;
     let rtt = began.elapsed();
+    // Taking an entry off the error queue may clear the socket's own error, so the connection itself is asked as well.
     let icmp = errors::icmp_error(&stream);
-    let failed = waited.err().or_else(|| stream.take_error().unwrap_or_else(Some));
-    if let Some(error) = failed {
-        return Told { signal: errors::signal(&error, icmp, "connect"), rtt: Some(rtt), source };
+    let error = waited.err().or_else(|| stream.take_error().unwrap_or_else(Some));
+    let connected = error.is_none() && stream.peer_addr().is_ok();
+    if !connected {
+        let signal = match (icmp, error) {
+            (Some(icmp), _) => Some(Signal::Icmp(icmp)),
+            (None, Some(error)) => errors::signal(&error, None, "connect"),
+            (None, None) => None,
+        };
+        return Told { signal, rtt: Some(rtt), source };
     }
     let Some(exchange) = exchange else {
         return Told { signal: Some(Signal::Proven(Facts::new())), rtt: Some(rtt), source };

@@ -3,14 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use sekisho_checks::flow::{Decision, Signal};
-use sekisho_model::{Facts, Outcome, Service, Transport};
+use sekisho_checks::flow::Signal;
+use sekisho_model::{Facts, Outcome};
 use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
     Engine, Observed, Target, Task,
     flow::{self, Outcome as Seen, Subject},
-    origin::{self, Origin},
+    origin::{self, Origin, References},
     silence,
 };
 
@@ -50,10 +50,10 @@ impl Run {
     /// Tests the tasks, hands in what agrees with the last sweep and gives back what does not.
     async fn round(&self, tasks: Vec<Task>) -> Vec<(Task, Observed)> {
         let mut changed = Vec::new();
-        let (mut flows, mut resets, mut reference) = (self.start(&tasks), Vec::new(), None);
+        let (mut flows, mut resets, mut references) = (self.start(&tasks), Vec::new(), References::default());
         while let Some(ended) = flows.join_next().await {
             let Ok((task, seen, rationing)) = ended else { continue };
-            reference = better_reference(reference, task.service, &seen.decision, &self.subject);
+            references.note(task.service, &seen.decision, &self.subject);
             if matches!(seen.decision.signal, Some(Signal::Reset)) {
                 resets.push((task, seen));
             } else {
@@ -62,12 +62,9 @@ impl Run {
             }
         }
         if !resets.is_empty() {
-            let distance = match reference {
-                Some(reference) => origin::distance(&self.subject, reference).await,
-                None => None,
-            };
+            let reach = references.reach(&self.subject).await;
             for (task, seen) in resets {
-                let origin = origin::of_reset(&self.subject, task.service, distance).await;
+                let origin = origin::of_reset(&self.subject, task.service, reach).await;
                 let observed = self.verdict(task, seen, Some(origin), None);
                 self.sort(task, observed, &mut changed).await;
             }
@@ -200,30 +197,6 @@ impl Run {
             evidence: seen.evidence.into_attempts(),
             observed_at: Timestamp::now(),
         }
-    }
-}
-
-/// A service that the target surely answers, to measure its distance with: a handshake before a datagram before an echo.
-fn better_reference(
-    known: Option<Service>,
-    service: Service,
-    decision: &Decision,
-    subject: &Subject,
-) -> Option<Service> {
-    let answered = match &decision.signal {
-        Some(Signal::Proven(_) | Signal::Wrong(_) | Signal::Ended(_)) => true,
-        Some(Signal::Icmp(error)) => error.outcome(subject.target.address, None) == Some(Outcome::Closed),
-        Some(Signal::Reset | Signal::NoRoute(_) | Signal::Local(_)) | None => false,
-    };
-    let rank = |s: Service| match s.transport() {
-        Transport::Tcp => 0,
-        Transport::Udp => 1,
-        Transport::Icmp => 2,
-    };
-    match known {
-        Some(known) if !answered || rank(known) <= rank(service) => Some(known),
-        _ if answered => Some(service),
-        known => known,
     }
 }
 
