@@ -219,6 +219,8 @@ fn confirm(task: Task, first: Observed, mut second: Observed) -> Observed {
 
 #[cfg(test)]
 mod tests {
+    use sekisho_model::Service;
+
     use super::*;
 
     fn observed(outcome: Outcome) -> Observed {
