@@ -2,7 +2,7 @@
 //! is never stuck with it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::IpAddr,
 };
 
@@ -98,7 +98,7 @@ impl Services {
             }
         }
         let new: usize = new.iter().filter_map(|count| usize::try_from(*count).ok()).sum();
-        let usable = sorted.checks.len() + sorted.discoveries.len();
+        let usable = sorted.checks.len() + sorted.discoveries.len() + sorted.repeated;
         Ok(Ingested { new, repeated: usable - new, dropped: sorted.dropped })
     }
 }
@@ -118,16 +118,26 @@ async fn discover(
 struct Sorted {
     checks: Vec<Observation>,
     discoveries: Vec<(Discovery, BTreeSet<(String, IpAddr)>)>,
+    repeated: usize,
     dropped: Vec<String>,
 }
 
 fn sort(batch: Vec<HandedIn>, jobs: &[Locked]) -> Sorted {
     let jobs: HashMap<Uuid, &Locked> = jobs.iter().map(|job| (job.id, job)).collect();
     let mut sorted = Sorted::default();
+    let mut seen = HashSet::new();
     for result in batch {
         let (job, task) = (result.job, result.task);
-        if let Err(why) = place(result, &jobs, &mut sorted) {
-            sorted.dropped.push(format!("job {job} task {task}: {why}"));
+        if seen.contains(&(job, task)) {
+            // The first one stays, as it would in the database.
+            sorted.repeated += 1;
+            continue;
+        }
+        match place(result, &jobs, &mut sorted) {
+            Ok(()) => {
+                seen.insert((job, task));
+            }
+            Err(why) => sorted.dropped.push(format!("job {job} task {task}: {why}")),
         }
     }
     // Targets are locked in one order by every transaction.

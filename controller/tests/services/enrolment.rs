@@ -37,7 +37,8 @@ async fn what_is_not_a_good_token_is_refused_with_the_way_out() {
     let controller = Controller::new(settings()).await;
     controller.apply(LISTED).await;
     let services = &controller.services;
-    let refusal = |secret: String| async move { services.enrol(enrolment(&secret)).await.unwrap_err().to_string() };
+    let refusal =
+        |secret: String| async move { services.enrol(enrolment(&secret)).await.unwrap_err().to_string() };
 
     let text = refusal("nonsense".to_owned()).await;
     assert!(text.contains("not known here") && text.contains("sekisho probe token"), "{text}");
@@ -74,12 +75,11 @@ async fn no_secret_reaches_the_database() {
     let token = controller.services.create_enrolment_token(&operator(), "vlan20", HOUR).await.unwrap();
     assert_eq!(token.secret.len(), 43);
     assert!(!format!("{token:?}").contains(&token.secret));
-    let rows: Vec<String> = sqlx::query_scalar(
-        "SELECT t::text FROM enrolment_token t UNION ALL SELECT a::text FROM audit a",
-    )
-    .fetch_all(&controller.pool)
-    .await
-    .unwrap();
+    let rows: Vec<String> =
+        sqlx::query_scalar("SELECT t::text FROM enrolment_token t UNION ALL SELECT a::text FROM audit a")
+            .fetch_all(&controller.pool)
+            .await
+            .unwrap();
     assert!(rows.iter().all(|row| !row.contains(&token.secret)), "{rows:?}");
 }
 
@@ -96,8 +96,10 @@ async fn a_revoked_probe_can_do_nothing_any_more() {
     assert_eq!(services.revoked_certificates().await.unwrap().len(), 0);
 
     let mut events = services.subscribe();
-    crate::fleet::wait_for("the event listener", || async { services.health().await.checks[1].ok.then_some(()) })
-        .await;
+    crate::fleet::wait_for("the event listener", || async {
+        services.health().await.checks[1].ok.then_some(())
+    })
+    .await;
     let revoked = services.revoke_probe(&operator(), &id.to_string()).await.unwrap();
     assert_eq!(revoked.status, ProbeStatus::Revoked);
     let event = tokio::time::timeout(Duration::from_secs(5), async {

@@ -72,10 +72,11 @@ async fn applying_twice_changes_nothing_the_second_time() {
 async fn a_file_with_a_fault_changes_nothing() {
     let controller = Controller::new(settings()).await;
     controller.apply(LISTED).await;
-    let text = format!("{LISTED}\n[[vantage]]\nname = \"vlan30\"\n[[vantage]]\nname = \"vlan40\"\nvlan = 5000\n");
+    let text =
+        format!("{LISTED}\n[[vantage]]\nname = \"vlan30\"\n[[vantage]]\nname = \"vlan40\"\nvlan = 5000\n");
     let refused = controller.services.apply_inventory(&operator(), "fleet.toml", &text, false).await;
     let Err(Error::Invalid(text)) = refused else { panic!("{refused:?}") };
-    assert!(text.contains("fleet.toml:21: [[vantage]] number 4 \"vlan40\": vlan: 5000"), "{text}");
+    assert!(text.contains("fleet.toml:22: [[vantage]] number 4 \"vlan40\": vlan: 5000"), "{text}");
     assert_eq!(controller.count("SELECT count(*) FROM vantage").await, 2);
 }
 
@@ -84,7 +85,10 @@ async fn an_interrupted_apply_is_rolled_back() {
     let controller = Controller::new(settings()).await;
     controller.apply(LISTED).await;
     // The last table that is written fails.
-    sqlx::query("ALTER TABLE schedule ADD CHECK (name <> 'nightly')").execute(&controller.pool).await.unwrap();
+    sqlx::query("ALTER TABLE schedule ADD CHECK (name <> 'nightly')")
+        .execute(&controller.pool)
+        .await
+        .unwrap();
     let failed = controller.services.apply_inventory(&operator(), "f", FULL, false).await;
     assert!(matches!(failed, Err(Error::Internal(_))), "{failed:?}");
     let again = controller.services.apply_inventory(&operator(), "f", LISTED, false).await.unwrap();

@@ -1,5 +1,9 @@
 //! The services against a real PostgreSQL.
-#![allow(clippy::unwrap_used, clippy::large_futures, reason = "a test fails by panicking, and is not short of stack")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::large_futures,
+    reason = "a test fails by panicking, and is not short of stack"
+)]
 
 #[path = "../support/cluster.rs"]
 mod cluster;

@@ -45,7 +45,8 @@ async fn results_count_once_in_any_order_and_from_any_session() {
         controller.apply(LISTED).await;
         let (mut ten, mut twenty) = (controller.probe("vlan10").await, other.probe("vlan20").await);
         let id = controller.run().await.summary.id;
-        let results_of = |orders: Vec<sekisho::service::Order>| orders.iter().flat_map(results).collect::<Vec<_>>();
+        let results_of =
+            |orders: Vec<sekisho::service::Order>| orders.iter().flat_map(results).collect::<Vec<_>>();
         let (tens, twenties) = (results_of(ten.work().await.orders), results_of(twenty.work().await.orders));
         let ends_early = dice.below(3) == 0;
         let mut hands = Vec::new();
@@ -77,7 +78,11 @@ async fn results_count_once_in_any_order_and_from_any_session() {
         assert_eq!((totals.planned, totals.observed, totals.missed), (48, 48, 0), "seed {seed}: {totals:?}");
         assert!(sweep.jobs.iter().all(|job| job.planned == job.observed + job.missed), "seed {seed}");
         assert_eq!(controller.count("SELECT count(*) FROM observation").await, 48, "seed {seed}");
-        let expected = if ends_early { vec![SweepState::Cancelled, SweepState::Complete] } else { vec![SweepState::Complete] };
+        let expected = if ends_early {
+            vec![SweepState::Cancelled, SweepState::Complete]
+        } else {
+            vec![SweepState::Complete]
+        };
         assert!(expected.contains(&totals.state), "seed {seed}: {totals:?}");
     }
 }

@@ -33,8 +33,10 @@ async fn every_controller_is_trusted_and_a_copy_is_refused() {
 async fn health_tells_whether_the_database_is_there() {
     let controller = Controller::new(settings()).await;
     let _background = controller.background();
-    crate::fleet::wait_for("a healthy controller", || async { controller.services.health().await.ok.then_some(()) })
-        .await;
+    crate::fleet::wait_for("a healthy controller", || async {
+        controller.services.health().await.ok.then_some(())
+    })
+    .await;
     controller.pool.close().await;
     let health = controller.services.health().await;
     assert!(!health.ok && !health.checks[0].ok, "{health:?}");

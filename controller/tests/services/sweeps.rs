@@ -44,16 +44,24 @@ async fn what_cannot_be_swept_is_refused_with_the_alternative() {
     assert!(matches!(&empty, Error::Invalid(text) if text.contains("apply one first")), "{empty}");
     controller.apply(LISTED).await;
     let join = start(request("domain-join")).await.unwrap_err();
-    assert!(matches!(&join, Error::Invalid(text) if text.contains("ntp") && text.contains("profile ports")), "{join}");
+    assert!(
+        matches!(&join, Error::Invalid(text) if text.contains("ntp") && text.contains("profile ports")),
+        "{join}"
+    );
     let unknown = start(request("prots")).await.unwrap_err();
     assert!(matches!(&unknown, Error::NotFound(text) if text.contains("ports")), "{unknown}");
     let vantages = vec!["vlan10".to_owned(), "vlan99".to_owned()];
     let vantage = start(SweepRequest { vantages, ..SweepRequest::default() }).await.unwrap_err();
     assert!(matches!(&vantage, Error::NotFound(text) if text.contains("vlan10, vlan20")), "{vantage}");
-    let domain = start(SweepRequest { domain: Some("x.example".to_owned()), ..SweepRequest::default() }).await;
+    let domain =
+        start(SweepRequest { domain: Some("x.example".to_owned()), ..SweepRequest::default() }).await;
     assert!(matches!(&domain, Err(Error::NotFound(text)) if text.contains("corp.example")), "{domain:?}");
     assert_eq!(controller.count("SELECT count(*) FROM sweep").await, 0);
-    let one = SweepRequest { vantages: vec!["vlan20".to_owned()], domain: Some("CORP.example.".to_owned()), profile: None };
+    let one = SweepRequest {
+        vantages: vec!["vlan20".to_owned()],
+        domain: Some("CORP.example.".to_owned()),
+        profile: None,
+    };
     assert_eq!(start(one).await.unwrap().summary.planned, 24);
 }
 
@@ -67,12 +75,20 @@ async fn discovered_targets_are_swept_from_everywhere() {
     let order = ten.work().await.orders.remove(0);
     assert!(order.seconds_left <= 30);
     ten.hand_in(crate::fleet::results(&order)).await;
-    assert_eq!(controller.sweep(id).await.phase, SweepPhase::Discovery, "the other vantage has not asked yet");
+    assert_eq!(
+        controller.sweep(id).await.phase,
+        SweepPhase::Discovery,
+        "the other vantage has not asked yet"
+    );
     let order = twenty.work().await.orders.remove(0);
     twenty.hand_in(vec![observed(order.id, 0, Outcome::Filtered)]).await;
 
     let sweep = controller.sweep(id).await;
-    assert_eq!((sweep.phase, sweep.summary.planned), (SweepPhase::Checking, 24), "one target, from two vantages");
+    assert_eq!(
+        (sweep.phase, sweep.summary.planned),
+        (SweepPhase::Checking, 24),
+        "one target, from two vantages"
+    );
     ten.do_everything().await;
     twenty.do_everything().await;
     assert_eq!(controller.sweep(id).await.summary.state, SweepState::Complete);
@@ -98,7 +114,11 @@ async fn a_sweep_without_targets_is_never_complete() {
 
 #[tokio::test]
 async fn discovery_that_takes_too_long_does_not_hold_the_sweep_up() {
-    let settings = Settings { discovery_wait: Duration::from_millis(400), ..settings() };
+    let settings = Settings {
+        discovery_wait: Duration::from_millis(400),
+        live_window: Duration::from_secs(60),
+        ..settings()
+    };
     let controller = Controller::new(settings).await;
     controller.apply(SEARCHED).await;
     let _background = controller.background();
@@ -130,7 +150,10 @@ async fn cancelling_ends_a_sweep_and_late_results_still_count() {
     probe.hand_in(results).await;
 
     let sweep = controller.services.cancel_sweep(&operator(), id).await.unwrap().summary;
-    assert_eq!((sweep.state, sweep.planned, sweep.observed, sweep.missed), (SweepState::Cancelled, 48, 5, 43));
+    assert_eq!(
+        (sweep.state, sweep.planned, sweep.observed, sweep.missed),
+        (SweepState::Cancelled, 48, 5, 43)
+    );
     assert!(matches!(controller.services.cancel_sweep(&operator(), id).await, Err(Error::Conflict(_))));
     assert!(matches!(controller.services.cancel_sweep(&operator(), 99).await, Err(Error::NotFound(_))));
     assert_eq!(probe.work().await.cancel, [order.id]);
@@ -197,7 +220,10 @@ async fn a_sweep_ends_at_its_deadline() {
         Some(controller.sweep(id).await).filter(|sweep| sweep.phase == SweepPhase::Done)
     })
     .await;
-    assert_eq!((sweep.summary.state, sweep.summary.observed, sweep.summary.missed), (SweepState::Partial, 24, 24));
+    assert_eq!(
+        (sweep.summary.state, sweep.summary.observed, sweep.summary.missed),
+        (SweepState::Partial, 24, 24)
+    );
     assert!(sweep.jobs.iter().any(|job| job.reason.as_deref() == Some("expired")), "{:?}", sweep.jobs);
     assert_eq!(twenty.work().await.cancel, [order.id]);
 }
@@ -224,9 +250,12 @@ async fn what_is_asked_for_is_in_the_audit_log() {
     let id = controller.run().await.summary.id;
     controller.services.cancel_sweep(&operator(), id).await.unwrap();
     controller.services.revoke_probe(&operator(), &probe.session.probe.to_string()).await.unwrap();
-    let log: Vec<(String, String)> =
-        sqlx::query_as("SELECT actor, action FROM audit ORDER BY id").fetch_all(&controller.pool).await.unwrap();
-    let log: Vec<(&str, &str)> = log.iter().map(|(actor, action)| (actor.as_str(), action.as_str())).collect();
+    let log: Vec<(String, String)> = sqlx::query_as("SELECT actor, action FROM audit ORDER BY id")
+        .fetch_all(&controller.pool)
+        .await
+        .unwrap();
+    let log: Vec<(&str, &str)> =
+        log.iter().map(|(actor, action)| (actor.as_str(), action.as_str())).collect();
     assert_eq!(
         log,
         [
