@@ -178,6 +178,16 @@ fn replies_that_are_cut_off_prove_nothing() {
 }
 
 #[test]
+fn an_echo_of_the_request_proves_nothing() {
+    for scenario in scenarios() {
+        let mut exchange = scenario.begin();
+        let request = exchange.output();
+        let progress = exchange.input(&request);
+        assert!(!matches!(progress, Progress::Proven(_)), "{}: {progress:?}", scenario.name);
+    }
+}
+
+#[test]
 fn every_supported_service_has_an_exchange_and_a_scenario() {
     for service in Service::catalogue() {
         let has = begin(service, &Expected::default(), 7).is_some();

@@ -66,6 +66,21 @@ fn kerberos_replies() {
 }
 
 #[test]
+fn nothing_may_follow_a_message() {
+    for vector in vectors::kerberos().reply {
+        let mut message = vector.hex.0[if vector.framed { 4 } else { 0 }..].to_vec();
+        message.push(0);
+        assert!(kerberos::decode(&message).is_err(), "{}", vector.name);
+    }
+    for vector in vectors::ldap().reply {
+        let first = ldap::measure(&vector.hex.0).unwrap().unwrap();
+        assert!(ldap::decode(&vector.hex.0[..first]).is_ok(), "{}", vector.name);
+        let two = [&vector.hex.0[..first], &vector.hex.0[..first]].concat();
+        assert!(ldap::decode(&two).is_err(), "{}", vector.name);
+    }
+}
+
+#[test]
 fn cldap_replies() {
     for vector in vectors::cldap().reply {
         let name = vector.name.clone();
@@ -80,6 +95,15 @@ fn cldap_replies() {
             None => assert_eq!(vector.opcode, None, "{name}"),
             Some(answer) => same_answer(answer, vector),
         }
+    }
+}
+
+#[test]
+fn netlogon_answers_end_with_their_tokens() {
+    for vector in vectors::cldap().reply.into_iter().filter(|vector| vector.netlogon) {
+        let mut bytes = vector.hex.0;
+        *bytes.last_mut().unwrap() = 0;
+        assert!(cldap::decode_answer(&bytes).is_err(), "{}", vector.name);
     }
 }
 
@@ -222,5 +246,14 @@ fn smb_replies() {
                 assert_eq!(negotiated.start_time.map(Moment::rfc3339_micros), vector.start_time, "{name}");
             }
         }
+    }
+}
+
+#[test]
+fn an_smb_response_holds_its_security_buffer() {
+    let responses = vectors::smb().reply.into_iter().filter(|vector| vector.dialect.is_some());
+    for vector in responses {
+        let message = &vector.hex.0[4..];
+        assert!(smb::decode(&message[..message.len() - 1]).is_err(), "{}", vector.name);
     }
 }

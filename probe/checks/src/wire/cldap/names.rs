@@ -77,6 +77,8 @@ mod tests {
         assert_eq!(read(b"\x01a\xc0\x00", 0), Err(Error::Malformed(WHAT)));
         assert_eq!(read(b"\x01a\xc0\x04\xc0\x00", 4), Err(Error::Malformed(WHAT)));
         assert_eq!(read(b"\xc0\x10", 0), Err(Error::Malformed(WHAT)));
+        // The first jump goes backwards, the second would stay where it is for ever.
+        assert_eq!(read(b"\xc0\x00\xc0\x00", 2), Err(Error::Malformed(WHAT)));
     }
 
     #[test]
