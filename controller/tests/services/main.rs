@@ -10,9 +10,13 @@ mod cluster;
 #[path = "../support/fleet.rs"]
 mod fleet;
 
+#[path = "../support/link.rs"]
+mod link_support;
+
 mod dispatch;
 mod enrolment;
 mod inventory;
+mod link;
 mod migrations;
 mod observations;
 mod operators;
