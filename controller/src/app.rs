@@ -87,8 +87,8 @@ async fn serve(
         .serve_with_incoming_shutdown(incoming, shutdown::wait(ended.clone()));
     parts.spawn(named("fleet listener", async move { Ok(fleet.await?) }));
     let router = http::router(pages.clone());
-    let web = axum::serve(web, router).with_graceful_shutdown(shutdown::wait(ended.clone()));
-    parts.spawn(named("web listener", async move { Ok(web.await?) }));
+    let web = http::serve(web, router, shutdown::wait(ended.clone()));
+    parts.spawn(named("web listener", infallible(web)));
     pages.set_fleet_listener(true);
 
     let url = format!("http://{}\n", listen::reachable(web_address));

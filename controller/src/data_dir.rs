@@ -48,7 +48,7 @@ pub enum DataDirError {
     },
     /// The user may not look into it or one of its parents.
     #[error(
-        "user id {uid} cannot enter {blocked}, which is on the way to {path}; choose a data directory such as /var/lib/sekisho, or allow entering with: chmod o+x {blocked}"
+        "user id {uid} cannot enter {blocked}, which is on the way to {path}; choose a data directory that it can reach, such as /var/lib/sekisho"
     )]
     Blocked {
         /// The data directory.

@@ -10,6 +10,7 @@ mod health;
 mod inventory;
 mod matrix;
 mod probe;
+mod serve;
 mod sweep;
 
 #[cfg(test)]
@@ -33,6 +34,7 @@ use crate::service::Services;
 pub use enrolment_token::{EnrolmentTokenRequest, PrintedToken};
 pub use error::{ErrorBody, ErrorDetail};
 pub use inventory::ApplyOptions;
+pub use serve::serve;
 
 /// Largest body of a request, bytes: an inventory of some ten thousand entries.
 const BODY: usize = 4 << 20;

@@ -25,13 +25,8 @@ pub(super) struct Client {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
     /// Nobody answered.
-    #[error("cannot {doing}: no answer from {server}; is `sekisho serve` running there?")]
-    Unreachable {
-        doing: String,
-        server: Url,
-        #[source]
-        source: reqwest::Error,
-    },
+    #[error("cannot {doing}: no answer from {server} ({said}); is `sekisho serve` running there?")]
+    Unreachable { doing: String, server: Url, said: String },
     /// The token is not good.
     #[error(
         "cannot {doing}: {server} does not accept the token from {source_of_token}; a controller's own token is in admin.token in its data directory"
@@ -123,10 +118,10 @@ impl Client {
         request: RequestBuilder,
     ) -> Result<T, ClientError> {
         let doing = doing.to_owned();
-        let unreachable = |source: reqwest::Error| ClientError::Unreachable {
+        let unreachable = |error: reqwest::Error| ClientError::Unreachable {
             doing: doing.clone(),
             server: self.base.clone(),
-            source: source.without_url(),
+            said: innermost(&error),
         };
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
@@ -149,6 +144,15 @@ impl Client {
             Err(_) => Err(ClientError::Strange { doing, server, status }),
         }
     }
+}
+
+/// "Connection refused" and not all that was on the way to it.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    if error.is_timeout() { "no reply in time".to_owned() } else { cause.to_string() }
 }
 
 /// A proxy cannot reach what is on this machine.

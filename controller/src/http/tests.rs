@@ -7,6 +7,10 @@ use axum::{
     http::{Request, StatusCode, header},
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tower::ServiceExt;
 use uuid::Uuid;
 
@@ -120,4 +124,27 @@ async fn a_controller_without_database_lives_but_is_not_ready() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     let health: crate::service::Health = serde_json::from_slice(&body).unwrap();
     assert!(health.checks.iter().any(|check| check.name == "fleet-listener" && !check.ok));
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_loses_its_place_and_one_that_asks_is_answered() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let head = std::time::Duration::from_millis(200);
+    let serving =
+        tokio::spawn(super::serve::serve_with(listener, web(), async { ended.await.unwrap() }, head));
+
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    let mut asking = TcpStream::connect(address).await.unwrap();
+    asking.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    asking.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("ok\n"), "{answer}");
+    let limit = std::time::Duration::from_secs(10);
+    let closed = tokio::time::timeout(limit, silent.read_to_end(&mut Vec::new())).await;
+    closed.expect("the silent connection is closed").ok();
+
+    end.send(()).unwrap();
+    tokio::time::timeout(limit, serving).await.unwrap().unwrap();
 }
