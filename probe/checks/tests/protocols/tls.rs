@@ -197,11 +197,18 @@ fn a_handshake_that_is_cut_off_proves_nothing() {
 #[test]
 fn input_is_bounded() {
     let mut client = client("ldaps", "corp.example", None);
-    client.output();
-    // Empty handshake records are refused by the library before the bound, endless alerts of level warning as well;
-    // whatever it takes, it takes no more than the bound.
-    let record = [0x16, 3, 3, 0x40, 0];
-    let mut endless = record.to_vec();
-    endless.resize(2 * MAX_INPUT, 0);
-    assert!(matches!(client.input(&endless), Progress::Wrong(_)));
+    let mut server = server(&TLS13);
+    // A long LDAP message begins, and goes on with one octet a record: little plaintext, much TLS.
+    assert_eq!(
+        converse(client.as_mut(), &mut server, &[0x30, 0x83, 0x00, 0xff, 0x00], 4096),
+        Progress::Waiting
+    );
+    let mut endless = Vec::new();
+    while endless.len() < MAX_INPUT {
+        server.writer().write_all(&[0]).unwrap();
+        server.write_tls(&mut endless).unwrap();
+    }
+    let facts = wrong(client.input(&endless));
+    assert_eq!(facts["reason"], Fact::from("too-long"));
+    assert_eq!(facts["tls-version"], Fact::from("1.3"));
 }
