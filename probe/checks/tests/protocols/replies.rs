@@ -255,5 +255,8 @@ fn an_smb_response_holds_its_security_buffer() {
     for vector in responses {
         let message = &vector.hex.0[4..];
         assert!(smb::decode(&message[..message.len() - 1]).is_err(), "{}", vector.name);
+        let mut request = message.to_vec();
+        request[16] = 0;
+        assert!(smb::decode(&request).is_err(), "{}: not marked as a response", vector.name);
     }
 }
