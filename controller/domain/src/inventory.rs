@@ -20,6 +20,7 @@ use fields::{Fields, Reader};
 use known::Known;
 use toml::de::DeTable;
 
+pub use address::{HostAddress, NotAHost};
 pub use domain::Domain;
 pub use fault::{Fault, Faults};
 pub use name::{BadName, DnsName, Label, Name};

@@ -11,11 +11,11 @@ use tokio::{
     sync::{broadcast, mpsc, watch},
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 use uuid::Uuid;
 
 use super::{convert, status::status};
-use crate::service::{Event, Services, Session};
+use crate::service::{Error, Event, Services, Session};
 
 /// How often a session looks for work that nobody told it of.
 const LOOK: Duration = Duration::from_secs(2);
@@ -43,9 +43,17 @@ enum End {
     Told(Status),
 }
 
-impl From<crate::service::Error> for End {
-    fn from(error: crate::service::Error) -> Self {
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
         Self::Told(status(&error))
+    }
+}
+
+/// A short outage of the database does not end a session as long as nothing is lost by it.
+fn ride_out(result: Result<(), End>) -> Result<(), End> {
+    match result {
+        Err(End::Told(status)) if status.code() == Code::Unavailable => Ok(()),
+        other => other,
     }
 }
 
@@ -90,8 +98,8 @@ impl Link {
                     }
                     Ok(None) | Err(_) => return Ok(()),
                 },
-                event = self.events.recv() => self.heed(event).await?,
-                _ = look.tick() => self.work().await?,
+                event = self.events.recv() => ride_out(self.heed(event).await)?,
+                _ = look.tick() => ride_out(self.work().await)?,
                 () = tokio::time::sleep_until(deadline) => {
                     return Err(End::Told(Status::deadline_exceeded("nothing was heard for three heartbeats")));
                 }
@@ -126,7 +134,8 @@ impl Link {
         match message.message {
             Some(In::Heartbeat(heartbeat)) => {
                 let clock = heartbeat.clock.as_ref().and_then(convert::time);
-                self.services.heartbeat(&self.session, heartbeat.spooled, clock).await?;
+                let noted = self.services.heartbeat(&self.session, heartbeat.spooled, clock).await;
+                ride_out(noted.map_err(End::from))?;
                 let clock = Some(convert::timestamp(Timestamp::now()));
                 self.send(Out::Heartbeat(v1::HeartbeatReply { sequence: heartbeat.sequence, clock })).await
             }
@@ -190,9 +199,7 @@ impl Link {
                 | Event::SessionOpened { .. }
                 | Event::SweepChanged { .. },
             ) => Ok(()),
-            Err(broadcast::error::RecvError::Closed) => {
-                Err(End::Told(Status::unavailable("the controller is stopping")))
-            }
+            Err(broadcast::error::RecvError::Closed) => Err(End::Gone),
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use sekisho_domain::inventory::DnsName;
+use sekisho_domain::inventory::{DnsName, HostAddress};
 use sekisho_model::{Attempt, Facts, Outcome};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -184,8 +184,9 @@ fn place(
     Ok(())
 }
 
-/// The host and address of a target as they are kept; `None` when what DNS said is not a host name.
+/// The host and address of a target as they are kept; `None` when what DNS said is not a host.
 fn named(found: Discovered) -> Option<(String, IpAddr)> {
+    HostAddress::try_from(found.address).ok()?;
     if found.host.is_empty() {
         return Some((String::new(), found.address));
     }

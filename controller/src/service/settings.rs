@@ -2,37 +2,39 @@
 
 use std::time::Duration;
 
-use jiff::fmt::serde::unsigned_duration::friendly::compact::required as friendly;
-use serde::{Deserialize, Serialize};
+use sekisho_proto::limits::{JOBS_PER_PROBE, TASKS_PER_JOB};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 /// Time limits, with defaults. All controllers of one database should have the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// A probe sends a heartbeat this often; three missed ones end its session.
-    #[serde(with = "friendly")]
+    #[serde(with = "duration")]
     pub heartbeat: Duration,
     /// A probe not heard of for this long does not count as connected.
-    #[serde(with = "friendly")]
+    #[serde(with = "duration")]
     pub live_window: Duration,
     /// Jobs of a vantage that has no connected probe for this long are missed.
-    #[serde(with = "friendly")]
+    #[serde(with = "duration")]
     pub probe_grace: Duration,
     /// Jobs whose probe is away for this long go to another probe of the vantage, or are missed.
-    #[serde(with = "friendly")]
+    #[serde(with = "duration")]
     pub lost_grace: Duration,
     /// The flows of a sweep are planned this long after its start even if discovery has not ended everywhere.
-    #[serde(with = "friendly")]
+    #[serde(with = "duration")]
     pub discovery_wait: Duration,
     /// A sweep ends this long after its start; what was not tested is missed.
-    #[serde(with = "friendly")]
+    #[serde(with = "duration")]
     pub sweep_deadline: Duration,
     /// How often the controller looks for work that nobody told it of.
-    #[serde(with = "friendly")]
+    #[serde(with = "duration")]
     pub tick: Duration,
     /// Most jobs that one probe holds at a time.
+    #[serde(deserialize_with = "jobs_per_probe")]
     pub jobs_per_probe: u32,
     /// Most tasks in one job.
+    #[serde(deserialize_with = "tasks_per_job")]
     pub tasks_per_job: usize,
 }
 
@@ -47,7 +49,78 @@ impl Default for Settings {
             sweep_deadline: Duration::from_secs(15 * 60),
             tick: Duration::from_secs(1),
             jobs_per_probe: 4,
-            tasks_per_job: sekisho_proto::limits::TASKS_PER_JOB,
+            tasks_per_job: TASKS_PER_JOB,
+        }
+    }
+}
+
+fn jobs_per_probe<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let jobs = u32::deserialize(deserializer)?;
+    let most = u32::try_from(JOBS_PER_PROBE).unwrap_or(u32::MAX);
+    if (1..=most).contains(&jobs) {
+        Ok(jobs)
+    } else {
+        Err(D::Error::custom(format!("jobs_per_probe is a number from 1 to {most}, not {jobs}")))
+    }
+}
+
+fn tasks_per_job<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    let tasks = usize::deserialize(deserializer)?;
+    if (1..=TASKS_PER_JOB).contains(&tasks) {
+        Ok(tasks)
+    } else {
+        Err(D::Error::custom(format!("tasks_per_job is a number from 1 to {TASKS_PER_JOB}, not {tasks}")))
+    }
+}
+
+/// Durations as people write them: `15s`, `2m 30s`.
+mod duration {
+    use std::time::Duration;
+
+    use jiff::fmt::serde::unsigned_duration::friendly::compact::required as friendly;
+    use serde::{Deserializer, Serializer, de::Error as _};
+
+    const SHORTEST: Duration = Duration::from_millis(10);
+    const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        friendly::serialize(duration, serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let duration = friendly::deserialize(deserializer)?;
+        if (SHORTEST..=LONGEST).contains(&duration) {
+            Ok(duration)
+        } else {
+            Err(D::Error::custom(format!("a duration is from 10ms to 7 days, not {duration:?}")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_written_as_people_write_them() {
+        let settings: Settings = toml::from_str("lost_grace = \"2m 30s\"\njobs_per_probe = 8\n").unwrap();
+        assert_eq!((settings.lost_grace, settings.jobs_per_probe), (Duration::from_secs(150), 8));
+        assert_eq!(settings.heartbeat, Settings::default().heartbeat);
+        let text = toml::to_string(&settings).unwrap();
+        assert_eq!(toml::from_str::<Settings>(&text).unwrap(), settings);
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        for text in [
+            "tick = \"0s\"",
+            "tick = 1",
+            "heartbeat = \"8d\"",
+            "jobs_per_probe = 0",
+            "tasks_per_job = 2049",
+            "x = 1",
+        ] {
+            assert!(toml::from_str::<Settings>(text).is_err(), "{text}");
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::{collections::HashSet, net::IpAddr};
 
 use sekisho_model::Outcome;
+use sqlx::Connection as _;
 use uuid::Uuid;
 
-use super::{Result, Services, Session, commit, enrolment::admitted, session::taken_over, sweep::strange};
-use crate::store::{self, work::Assigned};
+use super::{Result, Services, Session, enrolment::admitted, session::taken_over, sweep::strange};
+use crate::store::{self, Named as _, work::Assigned};
 
 /// A job for a probe, with the tasks that are still to be done.
 #[derive(Debug, Clone)]
@@ -79,17 +80,20 @@ impl Services {
     /// # Errors
     /// As [`Services::heartbeat`].
     pub async fn work(&self, session: &Session, held: &HashSet<Uuid>) -> Result<Work> {
-        let mut transaction = self.begin().await?;
-        let current = store::session::lock(&mut transaction, session.probe).await?;
-        admitted(session.probe, current.as_ref().map(|current| current.revoked))?;
-        if current.is_none_or(|current| current.session_id != Some(session.id)) {
-            return Err(taken_over());
-        }
-        let most = i64::from(self.settings().jobs_per_probe);
-        store::work::claim(&mut transaction, session.probe, session.vantage, most).await?;
-        commit(transaction).await?;
-
         let mut connection = self.connection().await?;
+        let current = store::session::current(&mut connection, session.probe).await?;
+        admitted(session.probe, current.as_ref().map(|current| current.revoked))?;
+        let current =
+            current.filter(|current| current.session_id == Some(session.id)).ok_or_else(taken_over)?;
+        if current.queued {
+            let mut transaction = connection.begin().await.named("beginning a transaction")?;
+            if !store::session::lock(&mut transaction, session.probe, session.id).await? {
+                return Err(taken_over());
+            }
+            let most = i64::from(self.settings().jobs_per_probe);
+            store::work::claim(&mut transaction, session.probe, session.vantage, most).await?;
+            transaction.commit().await.named("committing a transaction")?;
+        }
         let wait = self.settings().discovery_wait.as_secs_f64();
         let mut work = Work::default();
         for job in store::work::assigned(&mut connection, session.probe, wait).await? {
@@ -98,6 +102,9 @@ impl Services {
             }
         }
         let held: Vec<Uuid> = held.iter().copied().collect();
+        if held.is_empty() {
+            return Ok(work);
+        }
         for job in store::work::surplus(&mut connection, session.probe, &held).await? {
             if job.cancel { work.cancel.push(job.id) } else { work.forget.push(job.id) }
         }

@@ -27,18 +27,20 @@ pub(crate) type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// Whether the database is away, so that the same statement may work later.
     pub(crate) fn is_outage(&self) -> bool {
-        match &self.source {
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => true,
-            // 08: connection, 53: resources, 57: operator intervention, 58: system; 40: lost a race and may try again.
-            sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-                ["08", "53", "57", "58", "40"].iter().any(|class| code.starts_with(class))
-            }),
-            _ => false,
+        // 08: connection, 53: resources, 57: operator intervention, 58: system; 40: lost a race and may try again.
+        const CLASSES: [&str; 5] = ["08", "53", "57", "58", "40"];
+        if let sqlx::Error::Database(error) = &self.source {
+            return error.code().is_some_and(|code| CLASSES.iter().any(|class| code.starts_with(class)));
         }
+        matches!(
+            &self.source,
+            sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::WorkerCrashed
+        )
     }
 
     /// The constraint that a statement violated.

@@ -15,9 +15,15 @@ pub(crate) async fn find(connection: &mut PgConnection, hash: &[u8]) -> Result<O
 
 /// Sets the token of an operator. Says whether that changed anything.
 pub(crate) async fn set(connection: &mut PgConnection, name: &str, hash: &[u8]) -> Result<bool> {
+    sqlx::query("DELETE FROM operator_token WHERE name = $2 AND hash <> $1")
+        .bind(hash)
+        .bind(name)
+        .execute(&mut *connection)
+        .await
+        .named("replacing an operator's token")?;
     let changed = sqlx::query(
         "INSERT INTO operator_token (hash, name) VALUES ($1, $2)
-         ON CONFLICT (name) DO UPDATE SET hash = $1, created_at = now() WHERE operator_token.hash <> $1",
+         ON CONFLICT (hash) DO UPDATE SET name = $2 WHERE operator_token.name <> $2",
     )
     .bind(hash)
     .bind(name)

@@ -69,17 +69,35 @@ pub(crate) async fn touch(
 pub(crate) struct Current {
     pub(crate) session_id: Option<Uuid>,
     pub(crate) revoked: bool,
+    /// Whether jobs wait for the vantage.
+    pub(crate) queued: bool,
 }
 
-/// The probe's present session, locked until the transaction ends: no other can take over in between.
-pub(crate) async fn lock(connection: &mut PgConnection, probe: Uuid) -> Result<Option<Current>> {
+/// The probe's present session, without waiting for anybody.
+pub(crate) async fn current(connection: &mut PgConnection, probe: Uuid) -> Result<Option<Current>> {
     sqlx::query_as(
-        "SELECT session_id, revoked_at IS NOT NULL AS revoked FROM probe WHERE id = $1 FOR NO KEY UPDATE",
+        "SELECT session_id, revoked_at IS NOT NULL AS revoked,
+                EXISTS (SELECT 1 FROM job j WHERE j.vantage_id = p.vantage_id AND j.state = 'queued') AS queued
+         FROM probe p WHERE id = $1",
     )
     .bind(probe)
     .fetch_optional(connection)
     .await
     .named("reading a session")
+}
+
+/// Locks the probe's session until the transaction ends: no other can take over in between. Says whether it still is
+/// the probe's.
+pub(crate) async fn lock(connection: &mut PgConnection, probe: Uuid, session: Uuid) -> Result<bool> {
+    let found: Option<Uuid> = sqlx::query_scalar(
+        "SELECT id FROM probe WHERE id = $1 AND session_id = $2 AND revoked_at IS NULL FOR NO KEY UPDATE",
+    )
+    .bind(probe)
+    .bind(session)
+    .fetch_optional(connection)
+    .await
+    .named("locking a session")?;
+    Ok(found.is_some())
 }
 
 /// Closes a session, unless another one has taken over.

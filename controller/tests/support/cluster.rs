@@ -58,6 +58,7 @@ fn start() -> Cluster {
         std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o700)).unwrap();
         command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
     }
+    #[expect(clippy::zombie_processes, reason = "it ends after this program")]
     let mut child = command.spawn().unwrap();
     let alive = child.stdin.take().unwrap();
     let mut said = Vec::new();

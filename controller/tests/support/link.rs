@@ -175,11 +175,11 @@ impl Link {
     /// The next job; trust lists are passed by.
     pub(crate) async fn job(&mut self) -> v1::Job {
         loop {
-            match self.next().await {
-                Out::Job(job) => return job,
-                Out::Trust(_) => {}
-                other => panic!("{other:?} instead of a job"),
+            let message = self.next().await;
+            if let Out::Job(job) = message {
+                return job;
             }
+            assert!(matches!(message, Out::Trust(_)), "{message:?} instead of a job");
         }
     }
 
