@@ -19,12 +19,12 @@ fn patient() -> Settings {
 }
 
 async fn listening(inventory: &str) -> Listening {
-    let listening = Listening::start(cluster::database().await, patient()).await;
+    let listening = Listening::start(cluster::shared().database().await, patient()).await;
     listening.controller.apply(inventory).await;
     listening
 }
 
-fn observations(job: &v1::Job, outcome: v1::Outcome) -> v1::ObservationBatch {
+pub(crate) fn observations(job: &v1::Job, outcome: v1::Outcome) -> v1::ObservationBatch {
     let observation = |task: &v1::Task| v1::Observation {
         job: job.id.clone(),
         task: task.number,
@@ -154,7 +154,7 @@ async fn cancelling_reaches_the_probe() {
 #[tokio::test]
 async fn a_silent_probe_loses_its_session() {
     let settings = Settings { heartbeat: Duration::from_millis(100), ..settings() };
-    let listening = Listening::start(cluster::database().await, settings).await;
+    let listening = Listening::start(cluster::shared().database().await, settings).await;
     listening.controller.apply(LISTED).await;
     let (_, identity) = listening.enrol("vlan20").await;
     let mut link = listening.session(&identity, Vec::new()).await;

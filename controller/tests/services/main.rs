@@ -20,4 +20,5 @@ mod link;
 mod migrations;
 mod observations;
 mod operators;
+mod outage;
 mod sweeps;

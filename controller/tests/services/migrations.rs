@@ -2,7 +2,7 @@ use crate::cluster;
 
 #[tokio::test]
 async fn migrations_run_twice_and_at_the_same_time() {
-    let pool = cluster::empty_database().await;
+    let pool = cluster::shared().empty_database().await;
     let runs = (0..4).map(|_| {
         let pool = pool.clone();
         tokio::spawn(async move { sekisho::store::migrate(&pool).await })

@@ -3,14 +3,15 @@
 //! It ends with the test program, however that ends: a shell watches a pipe that the program holds.
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
-    process::{ChildStdin, Command, Stdio},
+    process::{ChildStdin, ChildStdout, Command, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use sqlx::{
@@ -20,28 +21,90 @@ use sqlx::{
 
 const BIN: &str = "/usr/lib/postgresql/15/bin";
 
-/// Starts the server, waits until the pipe closes, and cleans up.
+/// Starts the server at each line that comes through the pipe, and cleans up when the pipe closes.
 const SCRIPT: &str = r#"
-set -e
 cd "$1"
 "$2/initdb" -D data -U postgres --auth=trust --no-sync -E UTF8 --locale=C > initdb.log 2>&1 || { cat initdb.log; exit 1; }
-"$2/postgres" -D data -k "$1" -c listen_addresses= -c fsync=off -c max_connections=300 > server.log 2>&1 &
-server=$!
-until "$2/pg_isready" -q -h "$1"; do kill -0 $server || { cat server.log; exit 1; }; done
-echo ready
-cat > /dev/null
+while read -r _; do
+    for attempt in 1 2 3 4 5 6 7 8 9 10; do
+        "$2/postgres" -D data -k "$1" -c listen_addresses= -c fsync=off -c max_connections=300 >> server.log 2>&1 &
+        server=$!
+        until "$2/pg_isready" -q -h "$1"; do kill -0 $server 2> /dev/null || break; done
+        # After a crash the children of the old server need a moment to go.
+        kill -0 $server 2> /dev/null && echo ready && break
+    done
+    kill -0 $server 2> /dev/null || { cat server.log; exit 1; }
+done
 kill -INT $server
-wait $server || true
+wait $server
 rm -rf "$1"
 "#;
 
-struct Cluster {
-    socket: PathBuf,
+/// A PostgreSQL of its own.
+pub(crate) struct Cluster {
+    directory: PathBuf,
     /// Closed by the system when the program ends.
-    _alive: ChildStdin,
+    commands: ChildStdin,
+    answers: BufReader<ChildStdout>,
 }
 
-fn start() -> Cluster {
+impl Cluster {
+    pub(crate) fn new() -> Self {
+        let mut cluster = make();
+        cluster.start();
+        cluster
+    }
+
+    /// Starts the server, at first or after [`Cluster::crash`].
+    pub(crate) fn start(&mut self) {
+        writeln!(self.commands, "start").unwrap();
+        let mut said = String::new();
+        while self.answers.read_line(&mut said).unwrap() > 0 {
+            if said.ends_with("ready\n") {
+                return;
+            }
+        }
+        panic!("PostgreSQL did not start:\n{said}");
+    }
+
+    /// Kills the server as if its machine had lost power.
+    pub(crate) fn crash(&self) {
+        let file = std::fs::read_to_string(self.directory.join("data/postmaster.pid")).unwrap();
+        let pid = file.lines().next().unwrap().parse().unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+    }
+
+    fn options(&self, database: &str) -> PgConnectOptions {
+        PgConnectOptions::new_without_pgpass().socket(&self.directory).username("postgres").database(database)
+    }
+
+    /// Connections to a new, empty database.
+    pub(crate) async fn empty_database(&self) -> PgPool {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let mut connection = PgConnection::connect_with(&self.options("postgres")).await.unwrap();
+        let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        sqlx::query(create).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        let pool = PgPoolOptions::new().max_connections(10).acquire_timeout(Duration::from_secs(5));
+        pool.connect_lazy_with(self.options(&name))
+    }
+
+    /// Connections to a new database whose migrations have run.
+    pub(crate) async fn database(&self) -> PgPool {
+        let pool = self.empty_database().await;
+        sekisho::store::migrate(&pool).await.unwrap();
+        pool
+    }
+}
+
+/// The one that tests share.
+pub(crate) fn shared() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(Cluster::new)
+}
+
+fn make() -> Cluster {
     assert!(
         Path::new(BIN).join("postgres").exists(),
         "these tests need PostgreSQL 15 in {BIN}: install the Debian package postgresql-15"
@@ -60,40 +123,7 @@ fn start() -> Cluster {
     }
     #[expect(clippy::zombie_processes, reason = "it ends after this program")]
     let mut child = command.spawn().unwrap();
-    let alive = child.stdin.take().unwrap();
-    let mut said = Vec::new();
-    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-        let line = line.unwrap();
-        if line == "ready" {
-            return Cluster { socket: directory, _alive: alive };
-        }
-        said.push(line);
-    }
-    panic!("PostgreSQL did not start:\n{}", said.join("\n"));
-}
-
-fn options(database: &str) -> PgConnectOptions {
-    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-    let cluster = CLUSTER.get_or_init(start);
-    PgConnectOptions::new_without_pgpass().socket(&cluster.socket).username("postgres").database(database)
-}
-
-/// Connections to a new, empty database.
-pub(crate) async fn empty_database() -> PgPool {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
-    let mut connection = PgConnection::connect_with(&options("postgres")).await.unwrap();
-    sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    connection.close().await.unwrap();
-    PgPoolOptions::new().max_connections(10).connect_lazy_with(options(&name))
-}
-
-/// Connections to a new database whose migrations have run.
-pub(crate) async fn database() -> PgPool {
-    let pool = empty_database().await;
-    sekisho::store::migrate(&pool).await.unwrap();
-    pool
+    let commands = child.stdin.take().unwrap();
+    let answers = BufReader::new(child.stdout.take().unwrap());
+    Cluster { directory, commands, answers }
 }

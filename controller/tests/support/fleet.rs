@@ -91,7 +91,7 @@ pub(crate) fn settings() -> Settings {
 impl Controller {
     /// A controller on a new database.
     pub(crate) async fn new(settings: Settings) -> Self {
-        Self::on(cluster::database().await, settings).await
+        Self::on(cluster::shared().database().await, settings).await
     }
 
     /// Another controller on a database.
