@@ -91,6 +91,13 @@ impl Link {
         loop {
             let deadline = heard + self.silence();
             tokio::select! {
+                // A revocation is heeded however much the probe sends, and silence counts only when nothing waits to be
+                // read: the controller may itself have been held up.
+                biased;
+                () = stopping(&mut self.shutdown) => {
+                    return Err(End::Told(Status::unavailable("the controller is stopping")));
+                }
+                event = self.events.recv() => ride_out(self.heed(event).await)?,
                 message = self.incoming.message() => match message {
                     Ok(Some(message)) => {
                         self.answer(message).await?;
@@ -98,13 +105,9 @@ impl Link {
                     }
                     Ok(None) | Err(_) => return Ok(()),
                 },
-                event = self.events.recv() => ride_out(self.heed(event).await)?,
                 _ = look.tick() => ride_out(self.work().await)?,
                 () = tokio::time::sleep_until(deadline) => {
                     return Err(End::Told(Status::deadline_exceeded("nothing was heard for three heartbeats")));
-                }
-                () = stopping(&mut self.shutdown) => {
-                    return Err(End::Told(Status::unavailable("the controller is stopping")));
                 }
             }
         }

@@ -21,6 +21,10 @@ pub struct Settings {
     /// Jobs whose probe is away for this long go to another probe of the vantage, or are missed.
     #[serde(with = "duration")]
     pub lost_grace: Duration,
+    /// The last observations of a job may take this long after its probe said that it is through with it; what is still
+    /// missing then was refused.
+    #[serde(with = "duration")]
+    pub result_grace: Duration,
     /// The flows of a sweep are planned this long after its start even if discovery has not ended everywhere.
     #[serde(with = "duration")]
     pub discovery_wait: Duration,
@@ -45,6 +49,7 @@ impl Default for Settings {
             live_window: Duration::from_secs(20),
             probe_grace: Duration::from_secs(15),
             lost_grace: Duration::from_secs(60),
+            result_grace: Duration::from_secs(10),
             discovery_wait: Duration::from_secs(30),
             sweep_deadline: Duration::from_secs(15 * 60),
             tick: Duration::from_secs(1),

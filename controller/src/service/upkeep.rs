@@ -3,9 +3,6 @@
 use super::{Event, Result, Services, commit};
 use crate::store;
 
-/// How long after a probe's word that it is through with a job its last observations may take.
-const SETTLE_SECONDS: f64 = 10.0;
-
 impl Services {
     /// Notes that this controller is alive.
     pub(crate) async fn sign_of_life(&self) -> Result<()> {
@@ -28,10 +25,11 @@ impl Services {
     pub(crate) async fn release_jobs(&self) -> Result<()> {
         let live = self.settings().live_window.as_secs_f64();
         let probe_grace = self.settings().probe_grace.as_secs_f64();
+        let result_grace = self.settings().result_grace.as_secs_f64();
         let lost_grace = self.settings().lost_grace.as_secs_f64();
         let mut connection = self.connection().await?;
         let ended = store::job::end_without_probe(&mut connection, live, probe_grace).await?;
-        let refused = store::job::end_refused(&mut connection, SETTLE_SECONDS).await?;
+        let refused = store::job::end_refused(&mut connection, result_grace).await?;
         drop(connection);
         let mut transaction = self.begin().await?;
         for vantage in store::job::take_from_lost(&mut transaction, live, lost_grace).await? {

@@ -185,13 +185,15 @@ pub(crate) async fn take_from_lost(
     Ok(vantages)
 }
 
-/// Ends jobs that their probe is through with and of which nothing more is on its disk. Returns how many.
+/// Ends jobs that their probe is through with and of which nothing more is on its disk, or nothing came for long.
+/// Returns how many.
 pub(crate) async fn end_refused(connection: &mut PgConnection, settle: f64) -> Result<u64> {
     let ended = sqlx::query(
         "WITH due AS (
              SELECT j.id FROM job j JOIN probe p ON p.id = j.probe_id
              WHERE j.state = 'assigned' AND j.reported_at < now() - make_interval(secs => $1)
-               AND p.spooled = 0 AND p.seen_at > j.reported_at
+               AND (p.spooled = 0 AND p.seen_at > j.reported_at
+                    OR j.reported_at < now() - 6 * make_interval(secs => $1))
              ORDER BY j.id LIMIT 500 FOR NO KEY UPDATE OF j SKIP LOCKED)
          UPDATE job SET state = 'finished', reason = 'refused', missed = planned - observed, finished_at = now()
          FROM due WHERE job.id = due.id",

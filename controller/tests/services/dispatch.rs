@@ -158,14 +158,23 @@ fn last(kind: &OrderTaskKind) -> Option<Outcome> {
 }
 
 #[tokio::test]
-async fn a_job_that_the_probe_is_through_with_is_not_sent_again() {
-    let controller = Controller::new(settings()).await;
+async fn what_a_probe_is_through_with_and_did_not_observe_was_refused() {
+    let settings = Settings { live_window: Duration::from_secs(60), ..settings() };
+    let controller = Controller::new(settings).await;
     controller.apply(LISTED).await;
     let mut probe = controller.probe("vlan10").await;
-    controller.run().await;
+    let id = controller.run().await.summary.id;
     let order = probe.work().await.orders.remove(0);
     probe.hand_in(vec![observed(order.id, 0, Outcome::Open)]).await;
     controller.services.job_finished(&probe.session, order.id).await.unwrap();
     let mut again = Probe::connect(&controller, probe.session.probe).await;
-    assert!(again.work().await.orders.is_empty());
+    assert!(again.work().await.orders.is_empty(), "it is not sent again");
+
+    let _background = controller.background();
+    controller.services.heartbeat(&again.session, 0, None).await.unwrap();
+    let job = wait_for("the job to end", || async {
+        controller.sweep(id).await.jobs.into_iter().find(|job| job.reason.as_deref() == Some("refused"))
+    })
+    .await;
+    assert_eq!((job.observed, job.missed), (1, 23));
 }

@@ -83,6 +83,7 @@ pub(crate) fn settings() -> Settings {
         tick: Duration::from_millis(50),
         probe_grace: Duration::from_millis(300),
         lost_grace: Duration::from_millis(600),
+        result_grace: Duration::from_millis(300),
         live_window: Duration::from_millis(500),
         ..Settings::default()
     }
