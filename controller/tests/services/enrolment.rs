@@ -3,7 +3,7 @@ use std::time::Duration;
 use sekisho::service::{Error, Event, ProbeStatus};
 use uuid::Uuid;
 
-use crate::fleet::{Controller, LISTED, Probe, enrolment, operator, settings};
+use crate::fleet::{Controller, LISTED, Probe, enrolment, operator, settings, wait_for};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -12,12 +12,23 @@ async fn a_token_enrols_one_probe_however_many_try() {
     let controller = Controller::new(settings()).await;
     controller.apply(LISTED).await;
     let token = controller.services.create_enrolment_token(&operator(), "vlan20", HOUR).await.unwrap();
-    let tries = (0..8).map(|_| {
+    // All of them are held at the token, so that they really meet there.
+    let mut barrier = controller.pool.begin().await.unwrap();
+    sqlx::query("SELECT 1 FROM enrolment_token FOR UPDATE").execute(&mut *barrier).await.unwrap();
+    let tries = (0..6).map(|_| {
         let (services, request) = (controller.services.clone(), enrolment(&token.secret));
         tokio::spawn(async move { services.enrol(request).await })
     });
+    let tries: Vec<_> = tries.collect();
+    wait_for("six enrolments at the token", || async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        (controller.count(waiting).await == 6).then_some(())
+    })
+    .await;
+    barrier.commit().await.unwrap();
     let mut enrolled = 0;
-    for attempt in tries.collect::<Vec<_>>() {
+    for attempt in tries {
         match attempt.await.unwrap() {
             Ok(probe) => {
                 enrolled += 1;
@@ -96,10 +107,7 @@ async fn a_revoked_probe_can_do_nothing_any_more() {
     assert_eq!(services.revoked_certificates().await.unwrap().len(), 0);
 
     let mut events = services.subscribe();
-    crate::fleet::wait_for("the event listener", || async {
-        services.health().await.checks[1].ok.then_some(())
-    })
-    .await;
+    wait_for("the event listener", || async { services.health().await.checks[1].ok.then_some(()) }).await;
     let revoked = services.revoke_probe(&operator(), &id.to_string()).await.unwrap();
     assert_eq!(revoked.status, ProbeStatus::Revoked);
     let event = tokio::time::timeout(Duration::from_secs(5), async {
