@@ -1,1 +1,20 @@
-//! (empty)
+//! Harness of the suites: the real programs, in the real lab, on a real PostgreSQL.
+//!
+//! Nothing here is a stand-in. A suite that lacks root, a program or a package fails and says what it lacks.
+#![allow(clippy::print_stderr, reason = "what a suite tells goes to the test's output")]
+
+mod controller;
+mod postgres;
+mod probe;
+mod programs;
+mod verdicts;
+mod wait;
+mod world;
+
+pub use controller::Controller;
+pub use postgres::Postgres;
+pub use probe::Probe;
+pub use programs::Programs;
+pub use verdicts::{Difference, compare};
+pub use wait::wait_for;
+pub use world::World;

@@ -1,0 +1,168 @@
+//! A controller as a process, and its command line.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Output, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, ensure};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use sekisho_model::Matrix;
+
+use crate::{Programs, postgres, wait_for};
+
+/// A `sekisho serve`.
+#[derive(Debug)]
+pub struct Controller {
+    programs: Arc<Programs>,
+    data: PathBuf,
+    arguments: Vec<String>,
+    /// Port of the fleet listener; the same after a restart.
+    pub fleet_port: u16,
+    web_port: u16,
+    child: Option<Child>,
+    starts: u32,
+}
+
+impl Controller {
+    /// Starts a controller in a data directory, with further arguments of `serve`.
+    ///
+    /// # Errors
+    /// It does not come to serve.
+    pub fn start(programs: Arc<Programs>, data: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+        let data = data.to_owned();
+        let arguments = arguments.iter().map(|a| (*a).to_owned()).collect();
+        let mut controller =
+            Self { programs, data, arguments, fleet_port: 0, web_port: 0, child: None, starts: 0 };
+        controller.restart()?;
+        Ok(controller)
+    }
+
+    /// Starts it again after it ended, on the same ports.
+    ///
+    /// # Errors
+    /// It does not come to serve.
+    pub fn restart(&mut self) -> anyhow::Result<()> {
+        self.starts += 1;
+        let out = self.file("out");
+        let mut command = self.programs.sekisho();
+        command.arg("serve").arg("--data-dir").arg(&self.data);
+        command.args(["--fleet-listen", &format!("0.0.0.0:{}", self.fleet_port)]);
+        command.args(["--web-listen", &format!("127.0.0.1:{}", self.web_port)]);
+        command.args(&self.arguments);
+        let log = File::create(self.file("log"))?;
+        self.child = Some(command.stdin(Stdio::null()).stdout(File::create(&out)?).stderr(log).spawn()?);
+        let ready = wait_for("the controller's ready line", Duration::from_secs(60), || {
+            if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().transpose()) {
+                return Err(anyhow::anyhow!("the controller ended: {:?}: {}", status, self.log()));
+            }
+            let text = fs::read_to_string(&out)?;
+            Ok(text.lines().find(|line| line.starts_with("ready ")).map(str::to_owned))
+        })?;
+        let port = |name: &str| -> anyhow::Result<u16> {
+            let value = ready.split_whitespace().find_map(|word| word.strip_prefix(name));
+            let port = value.and_then(|address| address.rsplit(':').next()).and_then(|p| p.parse().ok());
+            port.with_context(|| format!("no {name} in \"{ready}\""))
+        };
+        (self.fleet_port, self.web_port) = (port("fleet=")?, port("web=")?);
+        Ok(())
+    }
+
+    fn file(&self, kind: &str) -> PathBuf {
+        self.data.with_extension(format!("{}.{kind}", self.starts))
+    }
+
+    /// What the process logged since its last start.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.file("log")).unwrap_or_default()
+    }
+
+    /// `kill -9`.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        let mut child = self.child.take().context("the controller does not run")?;
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// `kill -9` of the controller's own PostgreSQL.
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn kill_postgres(&self) -> anyhow::Result<()> {
+        let file = self.data.join("postgres/data/postmaster.pid");
+        let pid = fs::read_to_string(&file).with_context(|| format!("no {}", file.display()))?;
+        let pid: i32 = pid.lines().next().context("an empty postmaster.pid")?.trim().parse()?;
+        Ok(kill(Pid::from_raw(pid), Signal::SIGKILL)?)
+    }
+
+    /// Ends it as an operator would, and waits.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        kill(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGTERM)?;
+        wait_for("the end of the controller", Duration::from_secs(30), || Ok(child.try_wait()?)).map(drop)
+    }
+
+    /// Runs a command of the command line against it.
+    ///
+    /// # Errors
+    /// It cannot be run. What it answers is in the output.
+    pub fn cli(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+        let mut command = self.programs.sekisho();
+        command.arg("--data-dir").arg(&self.data).args(arguments).stdin(Stdio::null());
+        command.output().with_context(|| format!("cannot run sekisho {arguments:?}"))
+    }
+
+    /// The same, for commands that are meant to succeed: gives the standard output.
+    ///
+    /// # Errors
+    /// The command fails.
+    pub fn ok(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = self.cli(arguments)?;
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure!(output.status.success(), "sekisho {arguments:?}: {}\n{out}{err}", output.status);
+        Ok(out.trim().to_owned())
+    }
+
+    /// The matrix of a sweep.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn matrix(&self, sweep: &str) -> anyhow::Result<Matrix> {
+        let output = self.cli(&["matrix", "--sweep", sweep, "--format", "json"])?;
+        serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("matrix: {}", String::from_utf8_lossy(&output.stderr)))
+    }
+
+    /// One value of the controller's own database.
+    ///
+    /// # Errors
+    /// What psql says.
+    pub fn query(&self, sql: &str) -> anyhow::Result<String> {
+        postgres::query(&self.data.join("postgres/run").to_string_lossy(), "sekisho", sql)
+    }
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop() {
+            eprintln!("{error:#}");
+        }
+        if std::thread::panicking() {
+            eprintln!("---- log of the controller\n{}", self.log());
+        }
+    }
+}
