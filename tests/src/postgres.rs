@@ -36,7 +36,11 @@ impl Postgres {
             command.uid(user.uid.as_raw()).gid(user.gid.as_raw()).current_dir("/");
             Ok(command)
         };
-        let made = run("initdb")?.arg("-D").arg(&data).args(["-A", "trust", "-U", "sekisho", "-E", "UTF8"]).output()?;
+        let made = run("initdb")?
+            .arg("-D")
+            .arg(&data)
+            .args(["-A", "trust", "-U", "sekisho", "-E", "UTF8"])
+            .output()?;
         ensure!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         let log = fs::File::create(folder.path().join("log"))?;
         let child = run("postgres")?
@@ -48,7 +52,9 @@ impl Postgres {
             .stderr(log)
             .spawn()?;
         let postgres = Self { folder, child };
-        wait_for("PostgreSQL", Duration::from_secs(30), || Ok(postgres.query("SELECT 1").is_ok().then_some(())))?;
+        wait_for("PostgreSQL", Duration::from_secs(30), || {
+            Ok(postgres.query("SELECT 1").is_ok().then_some(()))
+        })?;
         Ok(postgres)
     }
 

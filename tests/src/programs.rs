@@ -21,7 +21,10 @@ impl Programs {
     /// # Errors
     /// They are not built, or this is not root.
     pub fn new() -> anyhow::Result<Self> {
-        ensure!(nix::unistd::geteuid().is_root(), "the suites need root: they build networks and drop privileges");
+        ensure!(
+            nix::unistd::geteuid().is_root(),
+            "the suites need root: they build networks and drop privileges"
+        );
         let test = std::env::current_exe().context("where is this test?")?;
         let built = test.parent().and_then(Path::parent).context("this test lies in no build folder")?;
         let folder = tempfile::Builder::new().prefix("sekisho-tests-").tempdir()?;
@@ -29,7 +32,10 @@ impl Programs {
         for name in ["sekisho", "sekisho-probe"] {
             let from = built.join(name);
             fs::copy(&from, folder.path().join(name)).with_context(|| {
-                format!("{} is missing: run `cargo build --workspace` first, as tests/run.sh does", from.display())
+                format!(
+                    "{} is missing: run `cargo build --workspace` first, as tests/run.sh does",
+                    from.display()
+                )
             })?;
         }
         Ok(Self { folder })

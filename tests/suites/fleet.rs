@@ -1,4 +1,5 @@
 //! From token to matrix: the programs together, in the lab.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::time::Duration;
 
@@ -13,14 +14,21 @@ const DC_NETWORK: &[&str] = &["10.77.1.0/24"];
 fn inventory() -> String {
     let services: std::collections::BTreeSet<String> = truth().iter().map(|row| row.service.name()).collect();
     let services: Vec<String> = services.iter().map(|service| format!("\"{service}\"")).collect();
-    format!("{}\n[[profile]]\nname = \"lab\"\nservices = [{}]\n", sekisho_lab::inventory(), services.join(", "))
+    format!(
+        "{}\n[[profile]]\nname = \"lab\"\nservices = [{}]\n",
+        sekisho_lab::inventory(),
+        services.join(", ")
+    )
 }
 
 #[test]
 fn a_sweep_tells_the_truth() {
     let mut world = World::new("sweep").unwrap();
     world.apply(&inventory()).unwrap();
-    assert_eq!(world.apply(&inventory()).unwrap().lines().filter(|l| l.starts_with(['+', '-', '~'])).count(), 0);
+    assert_eq!(
+        world.apply(&inventory()).unwrap().lines().filter(|l| l.starts_with(['+', '-', '~'])).count(),
+        0
+    );
     for vlan in VLANS {
         world.probe(vlan, DC_NETWORK).unwrap();
     }
@@ -32,7 +40,11 @@ fn a_sweep_tells_the_truth() {
         let rows: Vec<_> = truth().into_iter().filter(|row| row.vantage == vlan).collect();
         let cells: Vec<_> = matrix.cells.iter().filter(|cell| cell.vantage == vlan).cloned().collect();
         let differences = compare(&rows, &cells);
-        assert!(differences.is_empty(), "{}", differences.iter().map(|d| format!("{d}\n")).collect::<String>());
+        assert!(
+            differences.is_empty(),
+            "{}",
+            differences.iter().map(|d| format!("{d}\n")).collect::<String>()
+        );
     }
     // A second sweep of an unchanged lab knows the outcomes of the first.
     let again = world.sweep(&["--profile", "lab", "--vantage", "vlan10"]).unwrap();
@@ -47,7 +59,8 @@ fn what_the_scope_file_does_not_allow_is_not_tested() {
     world.online(2).unwrap();
     world.sweep(&["--vantage", "vlan10", "--vantage", "vlan20"]).unwrap();
     for cell in world.controller.matrix("latest").unwrap().cells {
-        let allowed = cell.vantage == "vlan10" && cell.address.to_string() == "10.77.1.10" && cell.port == Some(445);
+        let allowed =
+            cell.vantage == "vlan10" && cell.address.to_string() == "10.77.1.10" && cell.port == Some(445);
         if allowed {
             assert_eq!(cell.outcome, Outcome::Open);
         } else {
@@ -66,7 +79,10 @@ fn a_vantage_without_a_probe_is_missed() {
     assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
     let matrix = world.controller.matrix("latest").unwrap();
     let sweep = matrix.sweep.unwrap();
-    assert_eq!((sweep.state, sweep.planned, sweep.observed, sweep.missed), (SweepState::Partial, 108, 36, 72));
+    assert_eq!(
+        (sweep.state, sweep.planned, sweep.observed, sweep.missed),
+        (SweepState::Partial, 108, 36, 72)
+    );
     let missed = matrix.cells.iter().filter(|cell| cell.outcome == Outcome::Missed);
     assert!(missed.clone().all(|cell| cell.vantage != "vlan10"));
     assert_eq!(missed.count(), 72);
@@ -89,7 +105,10 @@ fn a_revoked_probe_is_out_at_once_and_stays_out() {
     })
     .unwrap();
     assert_eq!(world.probes[0].log().matches("session open").count(), 1);
-    assert_eq!(world.controller.query("SELECT count(*) FROM probe WHERE session_id IS NOT NULL").unwrap(), "0");
+    assert_eq!(
+        world.controller.query("SELECT count(*) FROM probe WHERE session_id IS NOT NULL").unwrap(),
+        "0"
+    );
 }
 
 #[test]
@@ -112,7 +131,9 @@ fn domain_controllers_are_found_by_their_srv_records() {
     assert_eq!((sweep.state, sweep.planned), (SweepState::Complete, 24));
     let matrix = world.controller.matrix("latest").unwrap();
     assert!(matrix.cells.iter().all(|cell| cell.target == "dc1.corp.example"));
-    assert!(matrix.cells.iter().filter(|cell| cell.vantage == "vlan10").all(|cell| cell.outcome == Outcome::Open));
+    assert!(
+        matrix.cells.iter().filter(|cell| cell.vantage == "vlan10").all(|cell| cell.outcome == Outcome::Open)
+    );
 }
 
 #[test]

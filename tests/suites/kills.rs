@@ -1,4 +1,5 @@
 //! `kill -9` of each part, at several moments of a running sweep: the sweep ends, every flow is counted once.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::{thread, time::Duration};
 
@@ -37,7 +38,8 @@ fn ended(world: &World, sweep: &str) -> SweepSummary {
     })
     .unwrap();
     assert_eq!(summary.planned, summary.observed + summary.missed, "{summary:?}");
-    let rows = format!("SELECT count(*), count(DISTINCT (job_id, task)) FROM observation WHERE sweep_id = {sweep}");
+    let rows =
+        format!("SELECT count(*), count(DISTINCT (job_id, task)) FROM observation WHERE sweep_id = {sweep}");
     assert_eq!(world.controller.query(&rows).unwrap(), format!("{0}|{0}", summary.observed));
     let cells = world.controller.matrix(sweep).unwrap().cells.len();
     assert_eq!(i64::try_from(cells).unwrap(), summary.planned);

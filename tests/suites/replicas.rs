@@ -1,4 +1,5 @@
 //! Two controllers on one database, each with a part of the probes, run one sweep together.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use sekisho_lab::truth;
 use sekisho_model::{Outcome, SweepState};
@@ -35,6 +36,9 @@ fn two_controllers_run_one_sweep() {
         }
     }
     assert!(one.cells.iter().any(|cell| cell.outcome == Outcome::Open));
-    assert_eq!(postgres.query("SELECT count(*), count(DISTINCT (job_id, task)) FROM observation").unwrap(), "108|108");
+    assert_eq!(
+        postgres.query("SELECT count(*), count(DISTINCT (job_id, task)) FROM observation").unwrap(),
+        "108|108"
+    );
     drop(others);
 }

@@ -60,7 +60,8 @@ fn run_once(programs: &Programs, lab: &Lab, user: User) -> anyhow::Result<Vec<St
     let rows: Vec<Expectation> = truth();
     let mut checks = Vec::new();
     for vlan in VLANS {
-        let mut argv = vec![programs.path("sekisho-probe").to_string_lossy().into_owned(), "check".to_owned()];
+        let mut argv =
+            vec![programs.path("sekisho-probe").to_string_lossy().into_owned(), "check".to_owned()];
         let mut of_vlan: Vec<Expectation> = rows.iter().filter(|row| row.vantage == vlan).cloned().collect();
         let mut seen = std::collections::BTreeSet::new();
         argv.extend(of_vlan.iter().map(|row| row.address.to_string()).filter(|a| seen.insert(a.clone())));
@@ -94,7 +95,17 @@ fn without_permission_to_ping_the_echo_is_failed_and_the_rest_is_tested() {
     let name = format!("t-noping-{}", std::process::id());
     let lab = Lab::up(&Options { ping: false, ..Options::named(name) }).unwrap();
     let probe = programs.path("sekisho-probe");
-    let argv = [probe.to_str().unwrap(), "check", "10.77.1.10", "--service", "icmp", "--service", "smb", "--format", "json"];
+    let argv = [
+        probe.to_str().unwrap(),
+        "check",
+        "10.77.1.10",
+        "--service",
+        "icmp",
+        "--service",
+        "smb",
+        "--format",
+        "json",
+    ];
     let output = lab.exec_as("nobody", "vlan10", argv).unwrap().output().unwrap();
     let matrix: Matrix = serde_json::from_slice(&output.stdout).unwrap();
     let outcomes: Vec<&str> = matrix.cells.iter().map(|cell| cell.outcome.word()).collect();
