@@ -15,7 +15,7 @@ const FLEET: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 744
 const WEB: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 /// Shortest and longest validity of a probe's certificate.
 const PROBE_VALIDITY: std::ops::RangeInclusive<Duration> =
-    Duration::from_secs(10 * 60)..=Duration::from_secs(90 * 24 * 60 * 60);
+    Duration::from_secs(30)..=Duration::from_secs(90 * 24 * 60 * 60);
 
 /// How logs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
@@ -133,7 +133,7 @@ pub enum ConfigError {
         said: String,
     },
     /// A value that is out of bounds.
-    #[error("certificate_validity is {0:?}; it must be between 10 minutes and 90 days")]
+    #[error("certificate_validity is {0:?}; it must be between 30 seconds and 90 days")]
     Validity(Duration),
 }
 

@@ -30,6 +30,8 @@ const OUTGOING: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A batch is closed when it has this many bytes, so that it stays under the limit of a message.
 const BATCH_BYTES: usize = limits::MESSAGE_BYTES / 2;
+/// Shortest time from the start of a session to a renewal.
+const RENEW_NOT_BEFORE: Duration = Duration::from_secs(10);
 /// Renewal is tried again after this long.
 const RENEW_AGAIN: Duration = Duration::from_secs(60);
 
@@ -110,9 +112,10 @@ fn refused(status: tonic::Status) -> anyhow::Error {
     }
 }
 
+/// Never at once: a certificate that is short or comes from a clock that is behind must not make sessions spin.
 fn renew_in(identity: &Identity) -> Duration {
     let left = identity.renew_at().as_second() - Timestamp::now().as_second();
-    Duration::from_secs(u64::try_from(left).unwrap_or(0))
+    Duration::from_secs(u64::try_from(left).unwrap_or(0)).max(RENEW_NOT_BEFORE)
 }
 
 struct Session<'a> {
