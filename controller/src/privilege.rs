@@ -43,7 +43,8 @@ pub enum PrivilegeError {
     DataDir(#[from] crate::data_dir::DataDirError),
 }
 
-/// Gives root up, if the process has it, and hands a new or empty data directory to the user it becomes.
+/// Gives root up, if the process has it, and hands a new or empty data directory to the user it becomes: the one that
+/// is named, else the owner of the data directory, else one of the usual ones.
 ///
 /// Call it before any thread is started. Returns what to tell the operator, if there is something to tell.
 ///
@@ -58,7 +59,10 @@ pub fn drop_root(wanted: Option<&str>, data: &DataDir) -> Result<Option<String>,
             Some(_) | None => Ok(None),
         };
     }
-    let user = choose(wanted)?;
+    let user = match (wanted, owner(data)?) {
+        (None, Some(owner)) => owner,
+        _ => choose(wanted)?,
+    };
     hand_over(data, &user)?;
     let became = || format!("become user {}", user.name);
     setgroups(&[user.gid]).map_err(|e| system(became(), e))?;
@@ -88,6 +92,14 @@ fn choose(wanted: Option<&str>) -> Result<User, PrivilegeError> {
         }
     };
     if user.uid.is_root() { Err(PrivilegeError::Root(user.name)) } else { Ok(user) }
+}
+
+/// Who owns the data directory already, unless that is root: whoever ran the controller before runs it again.
+fn owner(data: &DataDir) -> Result<Option<User>, PrivilegeError> {
+    let Ok(found) = std::fs::symlink_metadata(data.path()) else { return Ok(None) };
+    let user =
+        User::from_uid(Uid::from_raw(found.uid())).map_err(|e| system("look up the owner".to_owned(), e))?;
+    Ok(user.filter(|user| !user.uid.is_root()))
 }
 
 fn find(name: &str) -> Result<Option<User>, PrivilegeError> {

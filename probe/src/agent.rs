@@ -6,10 +6,11 @@
 mod jobs;
 mod session;
 
-use std::{path::Path, time::Duration};
+use std::{collections::HashSet, path::Path, time::Duration};
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
+use uuid::Uuid;
 
 use crate::{
     identity::Identity,
@@ -36,6 +37,8 @@ struct Agent {
     icmp: IcmpAccess,
     spool: Spool,
     jobs: Jobs,
+    /// Jobs that ended here and are still to be reported.
+    finished: HashSet<Uuid>,
     /// Sessions that reached Welcome. Resets the pause.
     welcomed: u64,
 }
@@ -60,7 +63,7 @@ pub(crate) async fn run(state: &Path) -> anyhow::Result<()> {
         );
     }
     let jobs = Jobs::new(state, Engine::new(rates, icmp), spool.clone());
-    let agent = Agent { identity, icmp, spool, jobs, welcomed: 0 };
+    let agent = Agent { identity, icmp, spool, jobs, finished: HashSet::new(), welcomed: 0 };
     let mut term = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut int = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     tokio::select! {

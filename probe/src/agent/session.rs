@@ -1,6 +1,6 @@
 //! One session with a controller, from Hello to whatever ends it.
 
-use std::{collections::HashMap, collections::HashSet, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Context, bail};
 use jiff::Timestamp;
@@ -71,7 +71,6 @@ pub(super) async fn run(agent: &mut Agent, controller: &str) -> anyhow::Result<E
         batch: 0,
         cursor: 0,
         in_flight: HashMap::new(),
-        finished: HashSet::new(),
     };
     if session.agent.identity.trust(&welcome.trust)? {
         tracing::info!("the set of controllers changed");
@@ -81,18 +80,17 @@ pub(super) async fn run(agent: &mut Agent, controller: &str) -> anyhow::Result<E
 }
 
 fn hello(agent: &Agent) -> v1::Hello {
-    let held = agent.spool.held().borrow().clone();
-    let mut jobs: HashSet<Uuid> = agent.jobs.ids().into_iter().collect();
-    jobs.extend(held.jobs.keys());
+    // Not those of which only the spool knows: they were cut short with an earlier process, and must come again.
+    let jobs = agent.jobs.ids().into_iter().chain(agent.finished.iter().copied());
     v1::Hello {
         protocol: PROTOCOL,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         host: identity::host(),
         services: Service::catalogue().filter(|s| s.is_supported()).map(Service::name).collect(),
         icmp: agent.icmp.word().to_owned(),
-        jobs: jobs.iter().take(limits::JOBS_PER_PROBE).map(|id| id.as_bytes().to_vec()).collect(),
+        jobs: jobs.take(limits::JOBS_PER_PROBE).map(|id| id.as_bytes().to_vec()).collect(),
         clock: Some(convert::timestamp(Timestamp::now())),
-        spooled: held.rows,
+        spooled: agent.spool.held().borrow().rows,
     }
 }
 
@@ -130,8 +128,6 @@ struct Session<'a> {
     cursor: u64,
     /// Spool numbers of each batch that is not yet acknowledged.
     in_flight: HashMap<u64, Vec<u64>>,
-    /// Jobs that ended here and are still to be reported.
-    finished: HashSet<Uuid>,
 }
 
 impl Session<'_> {
@@ -158,7 +154,7 @@ impl Session<'_> {
                 () = std::future::ready(()), if may_send => self.send_batch().await?,
                 changed = held.changed(), if !may_send => changed.context("the spool has ended")?,
                 id = self.agent.jobs.ended() => {
-                    self.finished.insert(id);
+                    self.agent.finished.insert(id);
                 }
                 () = &mut renewal => {
                     match self.renew().await {
@@ -254,13 +250,14 @@ impl Session<'_> {
 
     /// Reports ended jobs whose observations the controller has all committed.
     async fn report_finished(&mut self) -> anyhow::Result<()> {
-        if self.finished.is_empty() {
+        if self.agent.finished.is_empty() {
             return Ok(());
         }
         let held = self.agent.spool.held().borrow().jobs.clone();
-        let ready: Vec<Uuid> = self.finished.iter().filter(|id| !held.contains_key(id)).copied().collect();
+        let ready: Vec<Uuid> =
+            self.agent.finished.iter().filter(|id| !held.contains_key(id)).copied().collect();
         for id in ready {
-            self.finished.remove(&id);
+            self.agent.finished.remove(&id);
             tracing::info!(job = %id, "job ends");
             self.send(FromProbe::JobFinished(v1::JobFinished { job: id.as_bytes().to_vec() })).await?;
         }
