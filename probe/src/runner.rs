@@ -19,6 +19,8 @@ use tokio::{sync::mpsc, task::JoinSet};
 pub use limits::{Limits, Rates};
 
 use crate::net::IcmpAccess;
+use flow::Subject;
+use silence::Rejections;
 
 /// A domain controller, as the runner needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,14 +94,13 @@ impl Observed {
 pub struct Engine {
     limits: Limits,
     icmp: IcmpAccess,
-    rejections: silence::Rejections,
 }
 
 impl Engine {
     /// An engine with these rates.
     #[must_use]
     pub fn new(rates: Rates, icmp: IcmpAccess) -> Arc<Self> {
-        Arc::new(Self { limits: Limits::new(rates), icmp, rejections: silence::Rejections::default() })
+        Arc::new(Self { limits: Limits::new(rates), icmp })
     }
 
     /// Tests the services of each target and hands in one observation per task, as they come.
@@ -107,9 +108,11 @@ impl Engine {
     /// Ends when all is observed, or early when nobody takes the observations any more. Dropping the future ends all
     /// attempts.
     pub async fn run(self: Arc<Self>, work: Vec<(Target, Vec<Task>)>, sink: mpsc::Sender<Observed>) {
+        let rejections = Arc::new(Rejections::default());
         let mut targets = JoinSet::new();
         for (target, tasks) in work {
-            targets.spawn(target::Run::new(self.clone(), target, sink.clone()).all(tasks));
+            let subject = Subject::new(self.clone(), target, &rejections);
+            targets.spawn(target::Run::new(subject, sink.clone()).all(tasks));
         }
         drop(sink);
         while let Some(ended) = targets.join_next().await {

@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
@@ -17,7 +17,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Engine, evidence::Evidence};
+use super::{Engine, evidence::Evidence, silence::Rejections};
 use crate::net::{self, Aim, Told, Watch};
 
 /// What is known of a target while it is under test, shared by its flows.
@@ -27,11 +27,14 @@ pub(super) struct Subject {
     pub(super) target: super::Target,
     pub(super) began: Instant,
     rtt: Mutex<Rtt>,
+    /// What the whole run knows of rejecting devices. Weak, because a device is remembered with its subject.
+    pub(super) rejections: Weak<Rejections>,
 }
 
 impl Subject {
-    pub(super) fn new(engine: Arc<Engine>, target: super::Target) -> Self {
-        Self { engine, target, began: Instant::now(), rtt: Mutex::new(Rtt::default()) }
+    pub(super) fn new(engine: Arc<Engine>, target: super::Target, rejections: &Arc<Rejections>) -> Self {
+        let rejections = Arc::downgrade(rejections);
+        Self { engine, target, began: Instant::now(), rtt: Mutex::new(Rtt::default()), rejections }
     }
 
     fn measured(&self, rtt: Duration) {

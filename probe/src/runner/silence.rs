@@ -29,7 +29,7 @@ const HOLDS: Duration = Duration::from_millis(400);
 const ROUNDS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(1_200);
 
-/// The devices that were seen to reject, and how to make them do so again.
+/// The devices that were seen to reject in one run, and how to make them do so again.
 #[derive(Debug, Default)]
 pub(super) struct Rejections {
     devices: Mutex<HashMap<IpAddr, Arc<Device>>>,
@@ -43,9 +43,15 @@ struct Device {
     last: tokio::sync::Mutex<Option<(Instant, bool)>>,
 }
 
+/// Remembers that the device rejected this flow.
+pub(super) fn note(address: IpAddr, subject: &Arc<Subject>, service: Service) {
+    if let Some(rejections) = subject.rejections.upgrade() {
+        rejections.note(address, subject, service);
+    }
+}
+
 impl Rejections {
-    /// Remembers that the device rejected this flow.
-    pub(super) fn note(&self, address: IpAddr, subject: &Arc<Subject>, service: Service) {
+    fn note(&self, address: IpAddr, subject: &Arc<Subject>, service: Service) {
         let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
         if devices.len() < DEVICES || devices.contains_key(&address) {
             let last = tokio::sync::Mutex::new(None);
@@ -93,7 +99,7 @@ pub(super) async fn settle(
 ) -> Option<IpAddr> {
     let mut rationing = None;
     for round in 0..=ROUNDS {
-        let device = subject.engine.rejections.suspect(subject.target.address)?;
+        let device = subject.rejections.upgrade()?.suspect(subject.target.address)?;
         if device.answers().await {
             return None;
         }

@@ -8,7 +8,7 @@ use sekisho_model::{Facts, Outcome};
 use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
-    Engine, Observed, Target, Task,
+    Observed, Task,
     flow::{self, Outcome as Seen, Subject},
     origin::{self, Origin, References},
     silence,
@@ -24,8 +24,8 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(engine: Arc<Engine>, target: Target, sink: mpsc::Sender<Observed>) -> Self {
-        Self { subject: Arc::new(Subject::new(engine, target)), sink }
+    pub(super) fn new(subject: Subject, sink: mpsc::Sender<Observed>) -> Self {
+        Self { subject: Arc::new(subject), sink }
     }
 
     /// Tests every task and hands in one observation each.
@@ -95,7 +95,7 @@ impl Run {
                 match &seen.decision.signal {
                     None => rationing = silence::settle(&subject, task.service, &mut seen).await,
                     Some(Signal::Icmp(error)) if error.offender != subject.target.address => {
-                        subject.engine.rejections.note(error.offender, &subject, task.service);
+                        silence::note(error.offender, &subject, task.service);
                     }
                     Some(_) => {}
                 }

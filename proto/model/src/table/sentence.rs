@@ -10,7 +10,9 @@ const FACTS: usize = 3;
 /// Most vantages that a sentence names before it counts the others.
 const VANTAGES: usize = 4;
 /// Facts that say why, in the order of telling.
-const FIRST: [&str; 4] = ["reason", "icmp", "reset-by", "error"];
+const FIRST: [&str; 6] = ["reason", "detail", "icmp", "rst-origin", "ended", "error"];
+/// Facts that differ from attempt to attempt and say nothing of the cause.
+const INCIDENTAL: [&str; 1] = ["silent-attempts"];
 
 /// Flows of one vantage with one cause.
 struct Group<'a> {
@@ -31,17 +33,12 @@ pub(super) fn write(out: &mut String, block: &Block<'_>, paint: &Paint) {
         let what = paint.outcome(group.outcome, group.outcome.word());
         let label = &block.label;
         _ = match group.services.as_slice() {
-            [service] => writeln!(
-                out,
-                "{who} {arrow} {label} {service} {}: {what}{cause}",
-                service.port_and_transport()
-            ),
+            [service] => writeln!(out, "{who} {arrow} {label} {}: {what}{cause}", named(*service)),
             services if group.all => {
                 writeln!(out, "{who} {arrow} {label}: all {} flows {what}{cause}", services.len())
             }
             services => {
-                let names: Vec<String> =
-                    services.iter().map(|s| format!("{s} {}", s.port_and_transport())).collect();
+                let names: Vec<String> = services.iter().copied().map(named).collect();
                 writeln!(
                     out,
                     "{who} {arrow} {label}: {} flows {what}{cause}: {}",
@@ -51,6 +48,13 @@ pub(super) fn write(out: &mut String, block: &Block<'_>, paint: &Paint) {
             }
         };
     }
+}
+
+/// `smb 445/tcp`; `icmp` and `tcp/8443` say it all.
+fn named(service: Service) -> String {
+    let port = service.port_and_transport();
+    let name = service.name();
+    if name == port || name.starts_with("tcp/") { name } else { format!("{name} {port}") }
 }
 
 fn groups<'a>(cells: &[&'a Cell]) -> Vec<Group<'a>> {
@@ -152,7 +156,13 @@ fn cause(group: &Group<'_>) -> String {
 /// The facts that a reader needs first, as words.
 pub(super) fn facts(facts: &Facts) -> String {
     let first = FIRST.iter().filter_map(|name| facts.get_key_value(*name));
-    let others = facts.iter().filter(|(name, _)| !FIRST.contains(&name.as_str()));
+    // A reason stands beside a flag of its own name, for those who search.
+    let reason = facts.get("reason").map(ToString::to_string);
+    let others = facts.iter().filter(|(name, _)| {
+        !FIRST.contains(&name.as_str())
+            && !INCIDENTAL.contains(&name.as_str())
+            && Some(*name) != reason.as_ref()
+    });
     let mut told: Vec<String> = first.chain(others).filter_map(|(name, fact)| phrase(name, fact)).collect();
     told.truncate(FACTS);
     told.join(", ")
@@ -163,7 +173,18 @@ fn phrase(name: &str, fact: &Fact) -> Option<String> {
     match (name, fact) {
         (_, Fact::Flag(false)) => None,
         (_, Fact::Flag(true)) => Some(clean(name)),
-        ("reason" | "error", _) => Some(text),
+        ("reason" | "detail" | "error", _) => Some(text),
+        ("rst-origin", _) => Some(match text.as_str() {
+            "device" => "RST from a device before the target".to_owned(),
+            "target-or-last-hop" => "RST of the target, or of the last hop before it".to_owned(),
+            _ => "RST, whose is not proven".to_owned(),
+        }),
+        ("ended", _) => Some(match text.as_str() {
+            "silent" => "accepts, then says nothing".to_owned(),
+            "closed-without-reply" => "accepts, then closes without a reply".to_owned(),
+            "reset-without-reply" => "accepts, then resets without a reply".to_owned(),
+            _ => text,
+        }),
         ("icmp", _) if !text.starts_with("ICMP") => Some(format!("ICMP {text}")),
         ("icmp", _) => Some(text),
         (_, Fact::Integer(_) | Fact::Text(_)) => Some(format!("{} {text}", clean(name))),
