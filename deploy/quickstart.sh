@@ -132,7 +132,8 @@ open_state() {
     mkdir -p "$STATE"
     touch "$MARK"
     lock_state
-    if [[ -e $STATE/kind && $(<"$STATE/kind") != "$kind" ]]; then
+    # A run that ended before anything was started may be followed by one for something else.
+    if [[ -d $DATA || -e $STATE/lab ]] && [[ $(<"$STATE/kind") != "$kind" ]]; then
         die "$STATE is in use for: $(<"$STATE/kind"); remove that with: $(again --down)"
     fi
     printf '%s\n' "$kind" >"$STATE/kind"
@@ -140,10 +141,10 @@ open_state() {
     if [[ -e $STATE/lab ]]; then LAB=$(<"$STATE/lab"); fi
 }
 
-# The lock goes with this process; what it starts does not inherit it.
+# The lock is for this process alone: what may outlive it is started with 9<&-, so that it does not inherit the lock.
 lock_state() {
     exec 9<"$STATE"
-    flock -n 9 || die "another $0 works on $STATE at this moment"
+    flock --wait "${1:-0}" 9 || die "another $0 works on $STATE at this moment"
 }
 
 # ---- processes ----
@@ -164,6 +165,7 @@ runs() {
 start() {
     local name=$1
     shift
+    : >"$LOGS/$name.log"
     (cd / && exec setsid "$@" >"$LOGS/$name.log" 2>&1 </dev/null 9<&-) &
     printf '%s\n' $! >"$STATE/pids/$name"
 }
@@ -184,8 +186,8 @@ stop() {
 # What is left of the private PostgreSQL when its controller was killed.
 postgres_of_state() {
     local pid
-    pid=$(head -n 1 "$DATA/postgres/postmaster.pid" 2>/dev/null) || return 0
-    if [[ $(readlink "/proc/$pid/cwd") == "$DATA/postgres" ]]; then printf '%s\n' "$pid"; fi
+    pid=$(head -n 1 "$DATA/postgres/data/postmaster.pid" 2>/dev/null) || return 0
+    if [[ $(readlink "/proc/$pid/cwd") == "$DATA/postgres/data" ]]; then printf '%s\n' "$pid"; fi
 }
 
 # as_user NODE: sets PREFIX to what runs a command as the ordinary user, in a VLAN of the lab or on this machine.
@@ -259,6 +261,7 @@ lab_up() {
         die "there is a lab $LAB already, and it is not of this script; choose another name with SEKISHO_QUICKSTART_LAB, or remove it with: $BIN/sekisho-lab down --name $LAB"
     fi
     printf '%s\n' "$LAB" >"$STATE/lab"
+    : >"$LOG"
     "$BIN/sekisho-lab" up --name "$LAB" --cache "$STATE/lab-cache" >"$LOGS/lab.log" 2>&1 9<&-
 }
 
@@ -287,7 +290,7 @@ probe_up() {
     for rule in "$@"; do allow+=(--allow "$rule"); done
     as_user "$vantage"
     if [[ $(cat "$state.enrolled" 2>/dev/null) != "$url" ]]; then
-        step "enrolling a probe in $vantage, allowed to test $*" "$LOGS/enrol-$vantage.log"
+        step "enrolling the probe of vantage $vantage, allowed to test $*" "$LOGS/enrol-$vantage.log"
         rm -rf "$state"
         install -d -m 700 -o "$RUN_AS" -g "$RUN_AS" "$state"
         # By standard input: what is on a command line, everybody on this machine can read.
@@ -347,9 +350,9 @@ quickstart_lab() {
     fi
     step "looking for the packages that are needed"
     mapfile -t packages < <(packages_lab)
-    install_packages "${PACKAGES_BUILD[@]}" "${PACKAGES_CONTROLLER[@]}" "${packages[@]}"
+    install_packages "${PACKAGES_BUILD[@]}" "${PACKAGES_CONTROLLER[@]}" "${packages[@]}" 9<&-
     check_ports
-    build sekisho sekisho-probe sekisho-lab
+    build sekisho sekisho-probe sekisho-lab 9<&-
     make_user
     lab_up
     address=$(lab_address)
@@ -439,11 +442,12 @@ domain_controllers() {
     sed -n 's/^ *"address": "\([^"]*\)",\{0,1\}$/\1/p' "$LOGS/discovery.json" | sort -u
 }
 
-# The subnet of the interface that leads to the first DNS server: what the vantage stands for.
+# The subnet of the interface that leads to what is tested: what the vantage stands for.
 subnet() {
-    local device
-    [[ ${DNS[0]:-} ]] || return 0
-    device=$(ip -o route get "${DNS[0]}" 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p')
+    local device to=${DNS[0]:-${SCOPE[0]:-}}
+    to=${to%%[/:]*}
+    [[ $to =~ ^[0-9.]+$ ]] || return 0
+    device=$(ip -o route get "$to" 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p')
     [[ $device ]] || return 0
     ip -o -4 route show dev "$device" scope link 2>/dev/null | awk '$1 ~ /\// && $1 !~ /^169\.254\./ { print $1; exit }'
 }
@@ -470,7 +474,10 @@ choose_scope() {
         [[ $found ]] || die "no domain controller of $DOMAIN is found"
         while read -r address; do SCOPE+=("$(rule_of "$address")"); done <<<"$found"
     fi
-    for address in "${DNS[@]}"; do SCOPE+=("$(rule_of "$address" 53)"); done
+    for address in "${DNS[@]}"; do
+        # A domain controller that is also the DNS server is allowed as a whole already.
+        [[ " ${SCOPE[*]} " == *" $(rule_of "$address") "* ]] || SCOPE+=("$(rule_of "$address" 53)")
+    done
 }
 
 domain_is_whole() { [[ -e $STATE/done ]] && runs controller && runs probe-local; }
@@ -485,9 +492,9 @@ quickstart_domain() {
         return
     fi
     step "looking for the packages that are needed"
-    install_packages "${PACKAGES_BUILD[@]}" "${PACKAGES_CONTROLLER[@]}"
+    install_packages "${PACKAGES_BUILD[@]}" "${PACKAGES_CONTROLLER[@]}" 9<&-
     check_ports
-    build sekisho sekisho-probe
+    build sekisho sekisho-probe 9<&-
     make_user
     # Before anything is started: the most likely fault is here.
     if [[ ! -e $STATE/probes/local.enrolled ]]; then choose_scope; else SCOPE=(); fi
@@ -537,7 +544,8 @@ quickstart_down() {
         printf 'Nothing is up: there is no %s of this script.\n' "$STATE"
         return
     fi
-    lock_state
+    # A run that was just cut off may need a moment.
+    lock_state 15
     DOING='taking everything down'
     say "stopping the probes"
     stop ours sekisho-probe
@@ -552,7 +560,7 @@ quickstart_down() {
     stop ours '*'
     if [[ -e $STATE/made-user ]] && getent passwd "$RUN_AS" >/dev/null; then
         say "removing the system user $RUN_AS"
-        userdel "$RUN_AS" || say "the user $RUN_AS stays: somebody else uses it"
+        userdel "$RUN_AS" 2>/dev/null || say "the user $RUN_AS stays: somebody else uses it"
     fi
     say "removing $STATE"
     # The mark goes last: what a run that is cut off here leaves, the next one removes.
