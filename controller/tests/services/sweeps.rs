@@ -97,6 +97,25 @@ async fn discovered_targets_are_swept_from_everywhere() {
 }
 
 #[tokio::test]
+async fn a_target_that_is_not_found_any_more_is_not_swept() {
+    let controller = Controller::new(settings()).await;
+    controller.apply(SEARCHED).await;
+    let mut probe = controller.probe("vlan10").await;
+    let request = || SweepRequest { vantages: vec!["vlan10".to_owned()], ..SweepRequest::default() };
+    for host in ["dc1.corp.example", "dc2.corp.example"] {
+        controller.services.start_sweep(&operator(), request()).await.unwrap();
+        let order = probe.work().await.orders.remove(0);
+        let mut found = crate::fleet::results(&order);
+        found[0].discovered[0].host = host.to_owned();
+        probe.hand_in(found).await;
+        let checks = probe.work().await.orders.remove(0);
+        let hosts: Vec<&str> = checks.targets.iter().map(|target| target.host.as_str()).collect();
+        assert_eq!(hosts, [host]);
+        probe.hand_in(crate::fleet::results(&checks)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_sweep_without_targets_is_never_complete() {
     let controller = Controller::new(settings()).await;
     controller.apply(SEARCHED).await;
