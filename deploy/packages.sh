@@ -38,7 +38,7 @@ packages_missing() {
         if [[ $name == postgresql ]] && has_postgresql; then continue; fi
         if [[ $name == gcc || $name == libc6-dev ]] && command -v cc >/dev/null; then continue; fi
         grep -qxF -- "$name" <<<"$installed" || printf '%s\n' "$name"
-    done
+    done | awk '!seen[$0]++'
 }
 
 # Installs what is missing of the named packages, and says so. Does nothing, and asks no server, when all are there.
