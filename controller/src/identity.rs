@@ -6,6 +6,7 @@
 
 mod accept;
 mod authority;
+mod crowd;
 mod pin;
 mod server;
 mod trust;

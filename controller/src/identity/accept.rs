@@ -1,6 +1,7 @@
 //! From TCP connections to finished TLS connections, for the gRPC server.
 
 use std::{
+    collections::VecDeque,
     io,
     pin::Pin,
     sync::Arc,
@@ -12,14 +13,17 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    task::AbortHandle,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::{Connected, TcpConnectInfo, TlsConnectInfo};
 
+use super::crowd::{Client, Crowd, Place};
+
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Handshakes in progress; further connections wait in the kernel's queue.
+/// Handshakes in progress; when there are as many, a new connection takes the place of the oldest of them.
 const HANDSHAKES: usize = 512;
 /// Open connections of one controller; further ones wait in the kernel's queue.
 const CONNECTIONS: usize = 20_000;
@@ -31,48 +35,65 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Finished connections, one after another.
 pub type Incoming = ReceiverStream<io::Result<Connection>>;
 
-/// A connection whose handshake is done. Counts against the limit until it is dropped.
+/// A connection whose handshake is done. Counts against the limits until it is dropped.
 #[derive(Debug)]
 pub struct Connection {
     stream: TlsStream<TcpStream>,
-    _place: OwnedSemaphorePermit,
+    place: Place,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Handshakes in progress, from the oldest to the newest. Whoever opens connections and says nothing pushes out his own:
+/// an honest handshake is done long before it is the oldest.
+#[derive(Default)]
+struct Handshakes(VecDeque<AbortHandle>);
+
+impl Handshakes {
+    fn add(&mut self, handshake: AbortHandle) {
+        if self.0.len() >= HANDSHAKES {
+            self.0.retain(|other| !other.is_finished());
+        }
+        while self.0.len() >= HANDSHAKES {
+            if let Some(oldest) = self.0.pop_front() {
+                oldest.abort();
+            }
+        }
+        self.0.push_back(handshake);
+    }
 }
 
 /// Accepts connections until `shutdown` turns true. Each handshake runs on its own, so none holds up another.
 #[must_use]
 pub fn incoming(listener: TcpListener, tls: TlsAcceptor, mut shutdown: watch::Receiver<bool>) -> Incoming {
     let (ready, finished) = mpsc::channel(READY);
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
+    let crowd = Arc::new(Crowd::default());
+    let mut handshakes = Handshakes::default();
     tokio::spawn(async move {
         loop {
-            let next = next(&listener, &handshakes, &connections);
-            let (stream, handshake, place) = tokio::select! {
+            let (stream, permit) = tokio::select! {
                 _ = shutdown.wait_for(|end| *end) => return,
-                next = next => next,
+                next = next(&listener, &connections) => next,
             };
-            let (tls, ready, mut shutdown) = (tls.clone(), ready.clone(), shutdown.clone());
-            tokio::spawn(async move {
+            let (tls, crowd, ready) = (tls.clone(), crowd.clone(), ready.clone());
+            let mut shutdown = shutdown.clone();
+            let handshake = tokio::spawn(async move {
                 tokio::select! {
                     _ = shutdown.wait_for(|end| *end) => {}
-                    () = shake_hands(stream, tls, handshake, place, ready) => {}
+                    () = shake_hands(stream, tls, permit, crowd, ready) => {}
                 }
             });
+            handshakes.add(handshake.abort_handle());
         }
     });
     ReceiverStream::new(finished)
 }
 
-async fn next(
-    listener: &TcpListener,
-    handshakes: &Arc<Semaphore>,
-    connections: &Arc<Semaphore>,
-) -> (TcpStream, OwnedSemaphorePermit, OwnedSemaphorePermit) {
-    let place = acquire(connections).await;
-    let handshake = acquire(handshakes).await;
+async fn next(listener: &TcpListener, connections: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+    let permit = acquire(connections).await;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, handshake, place),
+            Ok((stream, _)) => return (stream, permit),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection of a probe");
                 tokio::time::sleep(PAUSE).await;
@@ -92,8 +113,8 @@ async fn acquire(semaphore: &Arc<Semaphore>) -> OwnedSemaphorePermit {
 async fn shake_hands(
     stream: TcpStream,
     tls: TlsAcceptor,
-    handshake: OwnedSemaphorePermit,
-    place: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
+    crowd: Arc<Crowd>,
     ready: mpsc::Sender<io::Result<Connection>>,
 ) {
     let peer = stream.peer_addr().map_or_else(|_| "unknown".to_owned(), |peer| peer.to_string());
@@ -102,8 +123,8 @@ async fn shake_hands(
     }
     match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
         Ok(Ok(stream)) => {
-            drop(handshake);
-            if ready.send(Ok(Connection { stream, _place: place })).await.is_err() {
+            let place = crowd.enter(client(&stream));
+            if ready.send(Ok(Connection { stream, place, _permit: permit })).await.is_err() {
                 tracing::debug!(%peer, "the listener closed during the handshake");
             }
         }
@@ -115,9 +136,24 @@ async fn shake_hands(
     }
 }
 
+fn client(stream: &TlsStream<TcpStream>) -> Client {
+    let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let Some(leaf) = certificates.first() else { return Client::Strangers };
+    // A certificate that was verified can be read; if not, the whole of it stands for its owner.
+    let subject = x509_parser::parse_x509_certificate(leaf).map(|(_, leaf)| leaf.subject().as_raw().to_vec());
+    Client::Probe(subject.unwrap_or_else(|_| leaf.to_vec()))
+}
+
 fn is_certificate(error: &io::Error) -> bool {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     matches!(cause, Some(rustls::Error::InvalidCertificate(_)))
+}
+
+impl Connection {
+    /// Fails once the connection has to end, whether it waits to read or to write.
+    fn stays(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        if self.place.is_over(context) { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+    }
 }
 
 impl Connected for Connection {
@@ -134,12 +170,14 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.stays(cx)?;
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.stays(cx)?;
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -148,6 +186,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.stays(cx)?;
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
@@ -156,6 +195,7 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stays(cx)?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

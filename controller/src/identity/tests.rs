@@ -189,6 +189,18 @@ async fn a_client_that_says_nothing_holds_up_nobody() {
     assert_eq!(call.await.unwrap().unwrap().0, b'0');
 }
 
+#[tokio::test]
+async fn many_that_begin_a_handshake_and_say_nothing_keep_nobody_out() {
+    let listener = Listener::start().await;
+    let mut silent = Vec::new();
+    for _ in 0..560 {
+        silent.push(TcpStream::connect(listener.address).await.unwrap());
+    }
+    let client = listener.client(None);
+    let answer = tokio::time::timeout(Duration::from_secs(7), listener.call(&client)).await;
+    assert_eq!(answer.expect("an answer before the silent ones time out").unwrap().0, b'0');
+}
+
 #[test]
 fn a_probe_gets_the_rights_of_a_probe_whatever_it_asks_for() {
     let authority = authority();
