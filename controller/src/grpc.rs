@@ -30,7 +30,7 @@ const STREAMS_PER_CONNECTION: u32 = 8;
 #[must_use]
 pub fn router(services: Services, shutdown: watch::Receiver<bool>) -> Router {
     let enrolment = EnrolmentServer::new(enrolment::Enrolment::new(services.clone()))
-        .max_decoding_message_size(MESSAGE_BYTES)
+        .max_decoding_message_size(enrolment::REQUEST_BYTES)
         .max_encoding_message_size(MESSAGE_BYTES);
     let fleet = FleetServer::new(fleet::Fleet::new(services, shutdown))
         .max_decoding_message_size(MESSAGE_BYTES)

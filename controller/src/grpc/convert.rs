@@ -12,6 +12,12 @@ use sekisho_proto::{
 };
 use uuid::Uuid;
 
+/// Most bytes of one observation's facts together: a matrix shows those of every flow. What goes beyond is left out, and
+/// the fact `facts-left-out` counts it.
+const FACT_BYTES: usize = 8 * 1_024;
+/// Longest word: a name of a fact, a signal.
+const WORD_BYTES: usize = 64;
+
 use crate::service::{Discovered, HandedIn, Hello, Order, OrderTask, OrderTaskKind};
 
 /// What a probe says of itself, and the jobs that it has.
@@ -72,10 +78,7 @@ fn handed_in(job: Uuid, observation: v1::Observation) -> Result<HandedIn, String
         rtt_us: (rtt_us > 0).then_some(rtt_us),
         attempts,
         confirmed,
-        facts: facts
-            .into_iter()
-            .filter_map(|fact| self::fact(fact).transpose())
-            .collect::<Result<Facts, _>>()?,
+        facts: self::facts(facts)?,
         evidence: evidence.into_iter().map(attempt).collect::<Result<_, _>>()?,
         observed_at: observed_at.as_ref().and_then(time),
         discovered: discovered.into_iter().map(target).collect::<Result<_, _>>()?,
@@ -115,10 +118,17 @@ fn at_most(what: &str, count: usize, most: usize) -> Result<(), String> {
     if count > most { Err(format!("it has {count} {what}; at most {most} are allowed")) } else { Ok(()) }
 }
 
-/// A text that fits in a table and that the database can hold.
+/// A text that fits in a table. It may come from whoever answered the probe: what the database cannot hold, or what
+/// steers a terminal, is no reason to lose an outcome, and becomes U+FFFD.
 fn text(what: &str, text: String) -> Result<String, String> {
     at_most(&format!("bytes of {what}"), text.len(), TEXT_BYTES)?;
-    if text.contains('\0') { Err(format!("{what} has a zero byte")) } else { Ok(text) }
+    Ok(if text.chars().any(char::is_control) { text.replace(char::is_control, "\u{fffd}") } else { text })
+}
+
+/// Whether it is a word as the product writes them, such as `rst-origin`.
+fn is_word(word: &str) -> bool {
+    (1..=WORD_BYTES).contains(&word.len())
+        && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 fn address(what: &str, text: &str) -> Result<IpAddr, String> {
@@ -130,15 +140,30 @@ fn optional_address(what: &str, text: &str) -> Result<Option<IpAddr>, String> {
     if text.is_empty() { Ok(None) } else { address(what, text).map(Some) }
 }
 
-/// A fact; `None` when its value is of a kind that a later version knows.
-fn fact(fact: v1::Fact) -> Result<Option<(String, Fact)>, String> {
-    let name = text("a fact's name", fact.name)?;
-    Ok(match fact.value {
-        Some(v1::fact::Value::Text(value)) => Some((name, Fact::Text(text("a fact", value)?))),
-        Some(v1::fact::Value::Integer(value)) => Some((name, Fact::Integer(value))),
-        Some(v1::fact::Value::Flag(value)) => Some((name, Fact::Flag(value))),
-        None => None,
-    })
+/// The facts that can be kept: those under a word, as many as fit.
+fn facts(list: Vec<v1::Fact>) -> Result<Facts, String> {
+    let mut facts = Facts::new();
+    let (mut room, mut left_out) = (FACT_BYTES, 0_i64);
+    for v1::Fact { name, value } in list {
+        let value = match value {
+            Some(v1::fact::Value::Text(value)) => Fact::Text(text("a fact", value)?),
+            Some(v1::fact::Value::Integer(value)) => Fact::Integer(value),
+            Some(v1::fact::Value::Flag(value)) => Fact::Flag(value),
+            // A value of a kind that a later version knows.
+            None => continue,
+        };
+        let size = name.len() + if let Fact::Text(text) = &value { text.len() } else { size_of::<i64>() };
+        if is_word(&name) && size <= room {
+            room -= size;
+            facts.insert(name, value);
+        } else {
+            left_out += 1;
+        }
+    }
+    if left_out > 0 {
+        facts.insert("facts-left-out".to_owned(), Fact::Integer(left_out));
+    }
+    Ok(facts)
 }
 
 fn attempt(attempt: v1::Attempt) -> Result<Attempt, String> {
@@ -150,11 +175,14 @@ fn attempt(attempt: v1::Attempt) -> Result<Attempt, String> {
     } else {
         None
     };
+    if !is_word(&signal) {
+        return Err(format!("a signal is not one word of at most {WORD_BYTES} bytes"));
+    }
     Ok(Attempt {
         at_us,
         took_us,
         source_port: (port > 0).then_some(port),
-        signal: text("a signal", signal)?,
+        signal,
         icmp,
         offender: optional_address("an offender", &offender)?,
         ttl: Some(byte("a TTL", ttl)?).filter(|ttl| *ttl > 0),
@@ -239,8 +267,8 @@ mod tests {
             ("49 facts", |o| o.facts = vec![v1::Fact::default(); 49]),
             ("33 attempts", |o| o.evidence = vec![v1::Attempt::default(); 33]),
             ("257 targets", |o| o.discovered = vec![v1::Target::default(); 257]),
-            ("zero byte", |o| o.facts[0].value = Some(v1::fact::Value::Text("a\0".to_owned()))),
-            ("1025 bytes", |o| o.facts[0].name = "x".repeat(1_025)),
+            ("1025 bytes", |o| o.facts[0].value = Some(v1::fact::Value::Text("x".repeat(1_025)))),
+            ("signal", |o| o.evidence[0].signal = "icmp\n".to_owned()),
         ];
         for (expected, damage) in damages {
             let mut damaged = good();
@@ -254,6 +282,39 @@ mod tests {
     fn outcomes_survive_the_wire() {
         for outcome in Outcome::ALL {
             assert_eq!(self::outcome(wire_outcome(outcome)), Ok(outcome));
+        }
+    }
+
+    #[test]
+    fn what_a_target_writes_into_a_fact_does_not_cost_the_outcome() {
+        let mut odd = good();
+        let banner = "a\0b\u{1b}[2J\u{9b}é".to_owned();
+        odd.facts[0].value = Some(v1::fact::Value::Text(banner));
+        assert_eq!(observation(odd).unwrap().facts["ttl"], "a\u{fffd}b\u{fffd}[2J\u{fffd}é".into());
+    }
+
+    #[test]
+    fn facts_take_a_bounded_place_and_what_is_left_out_is_counted() {
+        let fact =
+            |name: String, text: &str| v1::Fact { name, value: Some(v1::fact::Value::Text(text.to_owned())) };
+        let mut large = good();
+        large.facts = (0..40).map(|n| fact(format!("fact-{n}"), &"x".repeat(1_000))).collect();
+        for name in ["", "=cmd|x", "two words", "\u{1b}[2J", "日本", &"x".repeat(1_025)] {
+            large.facts.push(fact(name.to_owned(), ""));
+        }
+        let facts = observation(large).unwrap().facts;
+        assert_eq!((facts.len(), &facts["facts-left-out"]), (9, &Fact::Integer(38)));
+    }
+
+    #[test]
+    fn times_that_are_none_are_none() {
+        let time = |seconds, nanos| time(&prost_types::Timestamp { seconds, nanos });
+        assert!(time(1_790_000_000, 5).is_some());
+        let year_10000 = 253_402_300_800;
+        for (seconds, nanos) in
+            [(year_10000, 0), (i64::MAX, i32::MAX), (i64::MIN, i32::MIN), (0, 1_000_000_000)]
+        {
+            assert!(time(seconds, nanos).is_none(), "{seconds} {nanos}");
         }
     }
 

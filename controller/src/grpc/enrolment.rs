@@ -1,19 +1,26 @@
 //! The Enrolment service.
 
 use sekisho_proto::{limits, v1};
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use super::status::status;
 use crate::service::{EnrolRequest, Services};
 
+/// Enrolments in progress; others wait. Strangers can ask, and must not have all the connections to the database.
+const AT_A_TIME: usize = 4;
+/// Largest request on the wire: a signing request and three short texts.
+pub(super) const REQUEST_BYTES: usize = 16 << 10;
+
 /// Turns tokens into certificates.
 pub(super) struct Enrolment {
     services: Services,
+    places: Semaphore,
 }
 
 impl Enrolment {
     pub(super) fn new(services: Services) -> Self {
-        Self { services }
+        Self { services, places: Semaphore::new(AT_A_TIME) }
     }
 }
 
@@ -23,6 +30,9 @@ impl v1::enrolment_server::Enrolment for Enrolment {
         let v1::EnrolRequest { secret, csr, host, version } = request.into_inner();
         check_csr(&csr)?;
         let request = EnrolRequest { secret, csr, host, version };
+        // Nobody closes the semaphore.
+        let _place =
+            self.places.acquire().await.map_err(|_| Status::unavailable("the controller is stopping"))?;
         let enrolled = self.services.enrol(request).await.map_err(|error| status(&error))?;
         tracing::info!(probe = %enrolled.probe, vantage = enrolled.vantage, "a probe enrolled");
         Ok(Response::new(v1::EnrolResponse {

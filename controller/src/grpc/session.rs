@@ -171,9 +171,10 @@ impl Link {
             batch.observations.into_iter().map(convert::observation).partition(Result::is_ok);
         let results = results.into_iter().flatten().collect();
         let ingested = self.services.ingest(probe, results).await?;
-        let unreadable = unreadable.into_iter().filter_map(Result::err);
-        for why in unreadable.chain(ingested.dropped) {
-            tracing::warn!(%probe, why, "an observation was dropped");
+        let mut dropped = unreadable.into_iter().filter_map(Result::err).chain(ingested.dropped);
+        // One line a batch: what a probe sends must not fill a disk.
+        if let Some(why) = dropped.next() {
+            tracing::warn!(%probe, dropped = 1 + dropped.count(), of = count, why, "observations were dropped");
         }
         self.send(Out::Ack(v1::Ack { batch: batch.batch })).await
     }

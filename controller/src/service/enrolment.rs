@@ -71,6 +71,10 @@ pub struct Renewed {
 const TTL: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(60)..=Duration::from_secs(7 * 24 * 60 * 60);
 
+/// Most certificates that a probe gets in an hour while they are good. It needs two of them a day, or of whatever time
+/// they are valid for.
+const CERTIFICATES: i64 = 16;
+
 impl Services {
     /// A token with which one probe can enrol for a vantage.
     ///
@@ -131,11 +135,16 @@ impl Services {
     /// A new certificate for a probe that has one.
     ///
     /// # Errors
-    /// When the probe is not known or revoked, or the signing request is not usable.
+    /// When the probe is not known or revoked, has renewed too often, or the signing request is not usable.
     pub async fn renew(&self, probe: Uuid, csr: &[u8]) -> Result<Renewed> {
         let mut transaction = self.begin().await?;
         let revoked = store::probe::is_revoked(&mut transaction, probe).await?;
         admitted(probe, revoked)?;
+        if store::enrolment::recent_certificates(&mut transaction, probe).await? >= CERTIFICATES {
+            return Err(Error::Conflict(format!(
+                "probe {probe} was given {CERTIFICATES} certificates within an hour; use the newest of them"
+            )));
+        }
         let issued = self.issue(csr, probe)?;
         record(&mut transaction, probe, &issued).await?;
         let trust = store::controller::certificates(&mut transaction).await?;

@@ -109,6 +109,10 @@ async fn discover(
     discovery: &Discovery,
     found: &BTreeSet<(String, IpAddr)>,
 ) -> Result<bool> {
+    // Targets are noted once: a probe that hands the same result in again and again must not use their numbers up.
+    if store::discovery::is_known(connection, discovery.job, discovery.task).await? {
+        return Ok(false);
+    }
     let targets = store::target::discovered(connection, discovery.domain, found).await?;
     Ok(store::discovery::insert(connection, probe, discovery, &targets).await?)
 }

@@ -1,6 +1,6 @@
 //! How a sweep moves on: from discovery to checks, and to its end. Any controller may do it, any number of times.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sekisho_domain::{
     TargetId, VantageId,
@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Event, Result, Services, commit, sweep::strange};
-use crate::store::{self, sweep::Locked};
+use crate::store::{self, sweep::Locked, target::Target};
 
 /// Most flows in one sweep: what a matrix can be read of, and a controller can hold.
 const MAX_FLOWS: usize = 250_000;
@@ -55,11 +55,21 @@ impl Services {
                 store::event::send(connection, Event::JobsCancelled { probe }).await?;
             }
         }
-        let targets = store::target::of_sweep(connection, sweep, &locked.domain_ids).await?;
+        let mut targets = store::target::of_sweep(connection, sweep, &locked.domain_ids).await?;
         let with_targets: BTreeSet<i32> = targets.iter().map(|target| target.domain_id).collect();
         let mut note = without_targets(connection, sweep, &locked, &with_targets).await?;
-        let flows =
-            targets.len().saturating_mul(locked.vantage_ids.len()).saturating_mul(locked.services.len());
+        let mut flows = flows_of(&locked, targets.len());
+        if flows > MAX_FLOWS {
+            let left_out = leave_out_minorities(connection, sweep, &mut targets).await?;
+            if left_out > 0 {
+                let said = format!(
+                    "{left_out} targets are left out: they were named at few vantages, and {flows} flows are more than \
+                     the {MAX_FLOWS} of one sweep"
+                );
+                note = Some(note.map_or(said.clone(), |note| format!("{note}; {said}")));
+            }
+            flows = flows_of(&locked, targets.len());
+        }
         let jobs = if flows > MAX_FLOWS {
             note = Some(format!(
                 "{flows} flows are more than the {MAX_FLOWS} of one sweep: name fewer vantages, or one domain"
@@ -91,6 +101,26 @@ impl Services {
         };
         Ok(plan(&vantages, targets, &services, limits))
     }
+}
+
+fn flows_of(sweep: &Locked, targets: usize) -> usize {
+    targets.saturating_mul(sweep.vantage_ids.len()).saturating_mul(sweep.services.len())
+}
+
+/// Keeps what the inventory lists and what most vantages that were answered have named, so that one vantage with a
+/// resolver or a probe that lies cannot stop a sweep. Returns how many targets are left out.
+async fn leave_out_minorities(
+    connection: &mut PgConnection,
+    sweep: i64,
+    targets: &mut Vec<Target>,
+) -> Result<usize> {
+    let asked: BTreeMap<i32, i64> = store::discovery::asked(connection, sweep).await?.into_iter().collect();
+    let all = targets.len();
+    targets.retain(|target| {
+        let answered = asked.get(&target.domain_id).copied().unwrap_or(0);
+        target.listed || target.named.saturating_mul(2) > answered
+    });
+    Ok(all - targets.len())
 }
 
 async fn queue(

@@ -28,6 +28,16 @@ pub(crate) async fn asked(connection: &mut PgConnection, sweep: i64) -> Result<V
     .named("counting discoveries")
 }
 
+/// Whether a task of a locked job has its result.
+pub(crate) async fn is_known(connection: &mut PgConnection, job: Uuid, task: i32) -> Result<bool> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM discovery WHERE job_id = $1 AND task = $2)")
+        .bind(job)
+        .bind(task)
+        .fetch_one(connection)
+        .await
+        .named("looking for the result of a discovery")
+}
+
 /// Writes a result of a locked job down. Says whether it was not there yet.
 pub(crate) async fn insert(
     connection: &mut PgConnection,

@@ -82,6 +82,24 @@ pub(crate) async fn record_certificate(
     Ok(())
 }
 
+/// How many certificates that are still good the probe was given in the last hour; they begin five minutes before
+/// they are issued. Forgets those that ended long ago.
+pub(crate) async fn recent_certificates(connection: &mut PgConnection, probe: Uuid) -> Result<i64> {
+    sqlx::query("DELETE FROM certificate WHERE probe_id = $1 AND not_after < now() - interval '1 day'")
+        .bind(probe)
+        .execute(&mut *connection)
+        .await
+        .named("forgetting certificates that ended")?;
+    sqlx::query_scalar(
+        "SELECT count(*) FROM certificate
+         WHERE probe_id = $1 AND not_after > now() AND not_before > now() - interval '65 minutes'",
+    )
+    .bind(probe)
+    .fetch_one(connection)
+    .await
+    .named("counting a probe's certificates")
+}
+
 /// Serial numbers of certificates of revoked probes that have not expired.
 pub(crate) async fn revoked_serials(connection: &mut PgConnection) -> Result<Vec<Vec<u8>>> {
     sqlx::query_scalar(

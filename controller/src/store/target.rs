@@ -11,6 +11,10 @@ use super::{Named, Result};
 pub(crate) struct Target {
     pub(crate) id: i32,
     pub(crate) domain_id: i32,
+    /// Whether the inventory lists it.
+    pub(crate) listed: bool,
+    /// At how many vantages a discovery of this sweep named it.
+    pub(crate) named: i64,
 }
 
 /// Notes targets that a discovery named; returns their keys. One that the inventory dropped comes back as discovered.
@@ -45,10 +49,14 @@ pub(crate) async fn of_sweep(
     domains: &[i32],
 ) -> Result<Vec<Target>> {
     sqlx::query_as(
-        "SELECT id, domain_id FROM target
-         WHERE domain_id = ANY($2) AND removed_at IS NULL
-           AND (origin = 'inventory' OR id IN (SELECT unnest(target_ids) FROM discovery WHERE sweep_id = $1))
-         ORDER BY id",
+        "WITH named AS (
+             SELECT target_id, count(DISTINCT vantage_id) AS vantages
+             FROM discovery, unnest(target_ids) AS target_id WHERE sweep_id = $1 GROUP BY target_id)
+         SELECT t.id, t.domain_id, t.origin = 'inventory' AS listed, coalesce(n.vantages, 0) AS named
+         FROM target t LEFT JOIN named n ON n.target_id = t.id
+         WHERE t.domain_id = ANY($2) AND t.removed_at IS NULL
+           AND (t.origin = 'inventory' OR n.target_id IS NOT NULL)
+         ORDER BY t.id",
     )
     .bind(sweep)
     .bind(domains)

@@ -18,7 +18,7 @@ fn patient() -> Settings {
     Settings { tick: Duration::from_millis(50), ..Settings::default() }
 }
 
-async fn listening(inventory: &str) -> Listening {
+pub(crate) async fn listening(inventory: &str) -> Listening {
     let listening = Listening::start(cluster::shared().database().await, patient()).await;
     listening.controller.apply(inventory).await;
     listening

@@ -13,6 +13,7 @@ mod fleet;
 #[path = "../support/link.rs"]
 mod link_support;
 
+mod attacks;
 mod dispatch;
 mod enrolment;
 mod inventory;

@@ -108,9 +108,19 @@ impl Listening {
         (enrolled.probe_id.parse().unwrap(), Credentials::new(&chain, key))
     }
 
+    /// Asks for a certificate.
+    pub(crate) async fn enrolment(&self, request: v1::EnrolRequest) -> Result<v1::EnrolResponse, Status> {
+        let mut client = EnrolmentClient::new(self.channel(None).await);
+        client.enrol(request).await.map(tonic::Response::into_inner)
+    }
+
+    /// Opens a session with any greeting.
+    pub(crate) async fn greet(&self, identity: &Credentials, hello: v1::Hello) -> Result<Link, Status> {
+        open(&mut self.fleet(Some(identity)).await, hello).await
+    }
+
     /// Opens a session.
     pub(crate) async fn session(&self, identity: &Credentials, jobs: Vec<Uuid>) -> Link {
-        let (sender, messages) = mpsc::channel(64);
         let hello = v1::Hello {
             protocol: PROTOCOL,
             version: "0.1.0".to_owned(),
@@ -120,16 +130,20 @@ impl Listening {
             jobs: jobs.into_iter().map(|job| job.into_bytes().to_vec()).collect(),
             ..v1::Hello::default()
         };
-        let first = ProbeMessage { message: Some(In::Hello(hello)) };
-        sender.send(first).await.unwrap();
-        let mut client = self.fleet(Some(identity)).await;
-        let incoming = client.session(ReceiverStream::new(messages)).await.unwrap().into_inner();
-        let mut link = Link { sender, incoming };
+        let mut link = self.greet(identity, hello).await.unwrap();
         let Out::Welcome(welcome) = link.next().await else { panic!("a session begins with Welcome") };
         assert_eq!(welcome.protocol, PROTOCOL);
         assert!(!welcome.trust.is_empty());
         link
     }
+}
+
+/// Opens a session on a connection.
+pub(crate) async fn open(client: &mut FleetClient<Channel>, hello: v1::Hello) -> Result<Link, Status> {
+    let (sender, messages) = mpsc::channel(64);
+    sender.send(ProbeMessage { message: Some(In::Hello(hello)) }).await.unwrap();
+    let incoming = client.session(ReceiverStream::new(messages)).await?.into_inner();
+    Ok(Link { sender, incoming })
 }
 
 /// A probe's certificate and key, PEM.
@@ -156,6 +170,7 @@ fn pem(certificate: &[u8]) -> String {
 }
 
 /// The probe's end of a session.
+#[derive(Debug)]
 pub(crate) struct Link {
     sender: mpsc::Sender<ProbeMessage>,
     incoming: Streaming<ControllerMessage>,
@@ -181,6 +196,11 @@ impl Link {
             }
             assert!(matches!(message, Out::Trust(_)), "{message:?} instead of a job");
         }
+    }
+
+    /// Waits until the session is closed, with or without a reason.
+    pub(crate) async fn closed(&mut self) {
+        while let Ok(Some(_)) = timeout(PATIENCE, self.incoming.message()).await.expect("the end in time") {}
     }
 
     /// The status with which the session ends.
