@@ -132,8 +132,9 @@ async fn a_client_that_says_nothing_loses_its_place_and_one_that_asks_is_answere
     let address = listener.local_addr().unwrap();
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let head = std::time::Duration::from_millis(200);
+    let patience = super::serve::Patience { head, unread: head };
     let serving =
-        tokio::spawn(super::serve::serve_with(listener, web(), async { ended.await.unwrap() }, head));
+        tokio::spawn(super::serve::serve_with(listener, web(), async { ended.await.unwrap() }, patience));
 
     let mut silent = TcpStream::connect(address).await.unwrap();
     let mut asking = TcpStream::connect(address).await.unwrap();
@@ -147,4 +148,28 @@ async fn a_client_that_says_nothing_loses_its_place_and_one_that_asks_is_answere
 
     end.send(()).unwrap();
     tokio::time::timeout(limit, serving).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_asks_and_does_not_read_loses_its_place() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let second = std::time::Duration::from_secs(1);
+    let patience = super::serve::Patience { head: second * 20, unread: second / 5 };
+    tokio::spawn(super::serve::serve_with(listener, web(), std::future::pending(), patience));
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut greedy = socket.connect(address).await.unwrap();
+    // Far more answers than the system keeps for a reader.
+    let wanted = 2_000;
+    let questions = "GET /api/v1/openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(wanted);
+    let (mut reader, mut writer) = greedy.split();
+    let asked = tokio::time::timeout(second * 5, writer.write_all(questions.as_bytes())).await;
+    drop(asked);
+    tokio::time::sleep(second * 2).await;
+    let mut answers = Vec::new();
+    let read = tokio::time::timeout(second * 10, reader.read_to_end(&mut answers)).await;
+    read.expect("the connection is closed").ok();
+    let answered = answers.windows(15).filter(|window| *window == b"HTTP/1.1 200 OK").count();
+    assert!((1..wanted).contains(&answered), "{answered} answers");
 }
