@@ -111,6 +111,14 @@ impl Inventory {
     }
 }
 
+impl Inventory {
+    /// Whether it declares nothing at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Text of a map for change lists: `{role = server, tier = 0}`.
 fn map_text(map: &BTreeMap<String, String>) -> String {
     let pairs: Vec<String> = map.iter().map(|(key, value)| format!("{key} = {value}")).collect();

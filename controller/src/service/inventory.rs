@@ -27,7 +27,8 @@ impl Services {
     /// Makes the inventory what the text of `file` says: idempotent, all or nothing.
     ///
     /// # Errors
-    /// [`super::Error::Invalid`] with every fault found in the file, one a line.
+    /// [`super::Error::Invalid`] with every fault found in the file, one a line, and when it declares nothing where there
+    /// is something: that is rather a file that was not written.
     pub async fn apply_inventory(
         &self,
         actor: &Actor,
@@ -40,6 +41,13 @@ impl Services {
         store::inventory::lock(&mut transaction).await?;
         let old = store::inventory::read(&mut transaction).await?;
         let changes = change::diff(&old, &new);
+        if new.is_empty() && !changes.is_empty() {
+            return Err(Error::Invalid(format!(
+                "{file}: it declares nothing, and so would remove all {} entries; an inventory has at least one table, \
+                 such as [[vantage]]",
+                changes.len()
+            )));
+        }
         let lines: Vec<String> = changes.iter().map(ToString::to_string).collect();
         if !dry_run && !changes.is_empty() {
             store::inventory::write(&mut transaction, &new).await?;

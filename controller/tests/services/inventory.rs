@@ -60,12 +60,16 @@ async fn applying_twice_changes_nothing_the_second_time() {
     assert_eq!(again.lines, [""; 0]);
     assert_eq!(controller.count("SELECT count(*) FROM audit WHERE action = 'apply'").await, 1);
 
-    assert_eq!(apply("", false).await.lines.len(), 8);
-    assert_eq!(apply("", false).await.lines.len(), 0);
-    assert_eq!(controller.count("SELECT count(*) FROM vantage").await, 2, "rows stay for the results");
-    assert_eq!(apply(FULL, false).await.lines.len(), 8);
+    let refused = controller.services.apply_inventory(&operator(), "f.toml", "# nothing\n", false).await;
+    let Err(Error::Invalid(text)) = refused else { panic!("an empty file removes everything: {refused:?}") };
+    assert!(text.starts_with("f.toml: it declares nothing") && text.contains("8 entries"), "{text}");
+    let other = "[[vantage]]\nname = \"other\"\n";
+    assert_eq!(apply(other, false).await.lines.len(), 9);
+    assert_eq!(apply(other, false).await.lines.len(), 0);
+    assert_eq!(controller.count("SELECT count(*) FROM vantage").await, 3, "rows stay for the results");
+    assert_eq!(apply(FULL, false).await.lines.len(), 9);
     assert_eq!(apply(FULL, false).await.lines.len(), 0);
-    assert_eq!(controller.count("SELECT count(*) FROM vantage").await, 2);
+    assert_eq!(controller.count("SELECT count(*) FROM vantage").await, 3);
 }
 
 #[tokio::test]

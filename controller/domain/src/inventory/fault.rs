@@ -2,6 +2,8 @@
 
 /// Most faults that are printed; a file with more has one cause for many of them.
 const MAX_PRINTED: usize = 100;
+/// Most faults that are kept: the first ones that were found. Further ones are counted.
+pub(super) const MAX_KEPT: usize = 1_000;
 
 /// One fault.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,16 +19,18 @@ pub struct Fault {
 pub struct Faults {
     file: String,
     list: Vec<Fault>,
+    /// How many more there are.
+    more: usize,
 }
 
 impl Faults {
-    pub(super) fn new(file: &str, mut list: Vec<Fault>) -> Self {
+    pub(super) fn new(file: &str, mut list: Vec<Fault>, more: usize) -> Self {
         list.sort();
-        Self { file: file.to_owned(), list }
+        Self { file: file.to_owned(), list, more }
     }
 
     pub(super) fn one(file: &str, message: String) -> Self {
-        Self::new(file, vec![Fault { line: None, message }])
+        Self::new(file, vec![Fault { line: None, message }], 0)
     }
 
     /// The faults, by line.
@@ -48,7 +52,7 @@ impl std::fmt::Display for Faults {
             }
             write!(f, ": {}", fault.message)?;
         }
-        match self.list.len().saturating_sub(MAX_PRINTED) {
+        match self.list.len().saturating_add(self.more).saturating_sub(MAX_PRINTED) {
             0 => Ok(()),
             more => write!(f, "\n{}: and {more} more", self.file),
         }

@@ -7,7 +7,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Entry, Fault, Faults, Known, Label};
+use super::{Entry, Fault, Faults, Known, Label, fault::MAX_KEPT};
 
 /// Most items in a list, and in a map.
 const MAX_ITEMS: usize = 256;
@@ -19,14 +19,21 @@ pub(super) struct Reader<'a> {
     file: &'a str,
     line_ends: Vec<usize>,
     faults: Vec<Fault>,
+    /// Faults that are not kept.
+    more: usize,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(file: &'a str, text: &str) -> Self {
-        Self { file, line_ends: text.match_indices('\n').map(|(at, _)| at).collect(), faults: Vec::new() }
+        let line_ends = text.match_indices('\n').map(|(at, _)| at).collect();
+        Self { file, line_ends, faults: Vec::new(), more: 0 }
     }
 
     pub(super) fn fault(&mut self, offset: Option<usize>, message: String) {
+        if self.faults.len() >= MAX_KEPT {
+            self.more = self.more.saturating_add(1);
+            return;
+        }
         let line = offset.map(|offset| self.line(offset));
         self.faults.push(Fault { line, message });
     }
@@ -36,7 +43,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn into_faults(self) -> Faults {
-        Faults::new(self.file, self.faults)
+        Faults::new(self.file, self.faults, self.more)
     }
 
     pub(super) fn finish(self) -> Result<(), Faults> {

@@ -58,10 +58,9 @@ fn names(document: &DeTable<'_>, noun: &str, field: &'static str) -> BTreeSet<St
 }
 
 /// A list for an error message; long ones are cut.
-pub(super) fn listed<'a>(words: impl IntoIterator<Item = &'a String>) -> String {
+pub(super) fn listed(words: &BTreeSet<String>) -> String {
     const MOST: usize = 20;
-    let words: Vec<&str> = words.into_iter().map(String::as_str).collect();
-    let head: Vec<&str> = words.iter().take(MOST).copied().collect();
+    let head: Vec<&str> = words.iter().take(MOST).map(String::as_str).collect();
     match words.len().saturating_sub(MOST) {
         0 if head.is_empty() => "none".to_owned(),
         0 => head.join(", "),

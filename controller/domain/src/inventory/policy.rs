@@ -95,8 +95,11 @@ pub(super) fn profile(fields: &mut Fields<'_, '_, '_, '_>) -> Result<Option<Name
         && !fields.known.profiles.contains(name.as_str())
     {
         let built_in = BuiltIn::ALL.map(|profile| profile.name().to_owned());
-        let known = listed(built_in.iter().chain(&fields.known.profiles));
-        fields.fault("profile", format!("there is no profile \"{name}\"; profiles are {known}"));
+        let (built_in, own) = (built_in.join(", "), listed(&fields.known.profiles));
+        fields.fault(
+            "profile",
+            format!("there is no profile \"{name}\"; profiles are {built_in}; in this file: {own}"),
+        );
     }
     Ok(profile)
 }

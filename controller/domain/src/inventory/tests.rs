@@ -51,6 +51,20 @@ fn the_example_of_the_documentation_is_an_inventory() {
 }
 
 #[test]
+fn a_file_with_nothing_but_faults_does_not_fill_the_memory() {
+    let policy = |number: usize| {
+        let from: Vec<String> = (0..250).map(|n| format!("q{number}x{n}=\"v\"")).collect();
+        format!("[[policy]]\nfrom={{{}}}\n", from.join(","))
+    };
+    let text: String = (0..20).map(policy).collect();
+    let faults = Inventory::parse("f", &text).unwrap_err();
+    assert_eq!(faults.list().len(), 1_000);
+    assert_eq!(faults.to_string().lines().count(), 101, "{faults}");
+    // 250 labels, the name, what is expected, and the services of each policy.
+    assert!(faults.to_string().ends_with(&format!("and {} more", 20 * 253 - 100)), "{faults}");
+}
+
+#[test]
 fn discovery_is_the_default_without_targets() {
     let inventory = Inventory::parse("f", "[[domain]]\nname = \"Corp.Example.\"\n").unwrap();
     assert!(inventory.domains[0].discover);
