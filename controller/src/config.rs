@@ -44,9 +44,9 @@ impl DatabaseUrl {
     #[must_use]
     pub fn place(&self) -> String {
         let rest = self.0.split_once("://").map_or("", |(_, rest)| rest);
-        let rest = rest.split(['?', '#']).next().unwrap_or("");
-        // A password may hold an @ itself, so the last one counts.
+        // A password may hold an @ itself, or a ? or #: what stands before the last @ is never shown.
         let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+        let place = place.split(['?', '#']).next().unwrap_or("");
         if place.is_empty() { "of --database-url".to_owned() } else { place.to_owned() }
     }
 }
@@ -135,6 +135,9 @@ pub enum ConfigError {
     /// A value that is out of bounds.
     #[error("certificate_validity is {0:?}; it must be between 30 seconds and 90 days")]
     Validity(Duration),
+    /// Settings that do not fit together.
+    #[error("settings: {0}")]
+    Settings(String),
 }
 
 impl Config {
@@ -157,6 +160,7 @@ impl Config {
                 .unwrap_or(crate::identity::PROBE_VALIDITY),
             settings: line.settings.or(file.settings).unwrap_or_default(),
         };
+        config.settings.check().map_err(ConfigError::Settings)?;
         if PROBE_VALIDITY.contains(&config.certificate_validity) {
             Ok(config)
         } else {
@@ -229,5 +233,11 @@ mod tests {
         let url: DatabaseUrl =
             "postgres://u:hunt@r2@db.example:5433/sekisho?sslmode=require".parse().unwrap();
         assert_eq!(format!("{url:?}"), "DatabaseUrl(db.example:5433/sekisho)");
+        for url in
+            ["postgres://u:hunt?r2@h/d", "postgres://u:hunt#r2@h/d", "u:hunt@h", "host=h password=hunt"]
+        {
+            let shown = format!("{:?}", url.parse::<DatabaseUrl>().unwrap());
+            assert!(!shown.contains("hunt"), "{shown}");
+        }
     }
 }

@@ -128,12 +128,17 @@ impl DataDir {
         }
         make_private(&self.root)?;
         let about = fs::metadata(&self.root).map_err(|e| failed("look at", &self.root, e))?;
+        // Asked first: nobody is told to hand /etc over.
+        let is_empty = self.is_empty();
+        if is_empty.as_ref().is_ok_and(|empty| !empty)
+            && !MARKS.iter().any(|mark| self.root.join(mark).exists())
+        {
+            return Err(DataDirError::Foreign(self.root.clone()));
+        }
         if about.uid() != uid {
             return Err(DataDirError::Owner { path: self.root.clone(), owner: about.uid(), uid });
         }
-        if !self.is_empty()? && !MARKS.iter().any(|mark| self.root.join(mark).exists()) {
-            return Err(DataDirError::Foreign(self.root.clone()));
-        }
+        is_empty?;
         let private = fs::Permissions::from_mode(0o700);
         fs::set_permissions(&self.root, private).map_err(|e| failed("protect", &self.root, e))
     }
@@ -220,7 +225,11 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<(), DataDirError> {
         .open(&part)
         .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&part, path));
-    written.map_err(|e| failed("write", path, e))?;
+    if let Err(error) = written {
+        // What there is of it may hold a secret; where it cannot be removed the first error says more.
+        _ = fs::remove_file(&part);
+        return Err(failed("write", path, error));
+    }
     path.parent().map_or(Ok(()), sync_directory)
 }
 
@@ -270,6 +279,14 @@ mod tests {
         let (_place, dir) = fresh();
         fs::write(dir.path().join("thesis.odt"), "mine").unwrap();
         assert!(matches!(dir.prepare(), Err(DataDirError::Foreign(_))));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_leaves_nothing_behind() {
+        let (_place, dir) = fresh();
+        fs::create_dir(dir.admin_token()).unwrap();
+        assert!(write_private(&dir.admin_token(), b"secret").is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -251,6 +251,11 @@ fn the_server_certificate_is_found_by_pin_and_issued_anew_each_day() {
     assert!(!server.renew_if_due(&authority, now + SignedDuration::from_hours(23)).unwrap());
     assert!(server.renew_if_due(&authority, now + SignedDuration::from_hours(25)).unwrap());
     assert!(!server.renew_if_due(&authority, now + SignedDuration::from_hours(26)).unwrap());
+    assert!(
+        server.renew_if_due(&authority, now - SignedDuration::from_hours(9_000)).unwrap(),
+        "the clock was set back"
+    );
+    assert!(!server.renew_if_due(&authority, now - SignedDuration::from_hours(8_999)).unwrap());
 }
 
 #[test]

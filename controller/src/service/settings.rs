@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// A probe sends a heartbeat this often; three missed ones end its session.
-    #[serde(with = "duration")]
+    #[serde(serialize_with = "duration::serialize", deserialize_with = "heartbeat")]
     pub heartbeat: Duration,
     /// A probe not heard of for this long does not count as connected.
     #[serde(with = "duration")]
@@ -56,6 +56,34 @@ impl Default for Settings {
             jobs_per_probe: 4,
             tasks_per_job: TASKS_PER_JOB,
         }
+    }
+}
+
+impl Settings {
+    /// Says what does not fit together.
+    ///
+    /// # Errors
+    /// When healthy probes would count as lost.
+    pub fn check(&self) -> Result<(), String> {
+        let least = self.heartbeat.saturating_mul(2);
+        if self.live_window < least {
+            return Err(format!(
+                "live_window is {:?}; with a heartbeat of {:?} it must be at least {least:?}, or healthy probes lose \
+                 their sessions",
+                self.live_window, self.heartbeat
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Probes are told a heartbeat in whole seconds.
+fn heartbeat<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let heartbeat = duration::deserialize(deserializer)?;
+    if heartbeat.as_secs() > 0 && heartbeat.subsec_nanos() == 0 {
+        Ok(heartbeat)
+    } else {
+        Err(D::Error::custom(format!("a heartbeat takes whole seconds, not {heartbeat:?}")))
     }
 }
 
@@ -116,11 +144,21 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_is_not_lost_before_its_heartbeat_is_due() {
+        Settings::default().check().unwrap();
+        let hasty = Settings { live_window: Duration::from_secs(1), ..Settings::default() };
+        let refused = hasty.check().unwrap_err();
+        assert!(refused.contains("live_window is 1s") && refused.contains("10s"), "{refused}");
+    }
+
+    #[test]
     fn what_cannot_work_is_refused() {
         for text in [
             "tick = \"0s\"",
             "tick = 1",
             "heartbeat = \"8d\"",
+            "heartbeat = \"100ms\"",
+            "heartbeat = \"1500ms\"",
             "jobs_per_probe = 0",
             "tasks_per_job = 2049",
             "x = 1",

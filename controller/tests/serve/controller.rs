@@ -37,8 +37,9 @@ impl Place {
         place
     }
 
+    /// With a name that has to be quoted wherever it is passed on.
     pub(crate) fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
+        self.dir.path().join("da,ta")
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {

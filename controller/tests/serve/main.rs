@@ -81,7 +81,7 @@ fn a_sweep_without_probes_ends_incomplete_and_is_shown_as_missed() {
     let place = Place::new();
     let config = place.write(
         "sekisho.toml",
-        "[settings]\nprobe_grace = \"1s\"\nlive_window = \"1s\"\ndiscovery_wait = \"1s\"\ntick = \"200ms\"\n",
+        "[settings]\nprobe_grace = \"1s\"\nheartbeat = \"1s\"\nlive_window = \"2s\"\ndiscovery_wait = \"1s\"\ntick = \"200ms\"\n",
     );
     let controller = Controller::start(&place, &["--config", config.to_str().unwrap()]);
     let inventory = place.write("inventory.toml", INVENTORY);
@@ -216,6 +216,12 @@ fn what_cannot_be_is_told_with_what_to_do() {
     let refused =
         fails(place.sekisho().args(["serve", "--fleet-listen", &address, "--web-listen", "127.0.0.1:0"]));
     assert!(refused.contains(&address) && refused.contains("--fleet-listen"), "{refused}");
+
+    let others = Place::new();
+    fs::create_dir_all(others.data()).unwrap();
+    fs::write(others.data().join("thesis.odt"), "not ours").unwrap();
+    let refused = fails(&mut others.serve(&[]));
+    assert!(refused.contains("is not empty") && !refused.contains("chown"), "{refused}");
 
     let refused = fails(&mut place.serve(&["--postgres-bin", "/nonexistent"]));
     assert!(refused.contains("/nonexistent") && refused.contains("Debian package postgresql"), "{refused}");

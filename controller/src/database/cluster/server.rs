@@ -3,7 +3,8 @@
 use std::{
     collections::VecDeque,
     ffi::OsString,
-    path::PathBuf,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -44,7 +45,7 @@ pub(super) struct Launch {
 impl Launch {
     fn settings(&self) -> Vec<OsString> {
         let mut sockets = OsString::from("unix_socket_directories=");
-        sockets.push(&self.run);
+        sockets.push(quoted(&self.run));
         let mut settings: Vec<OsString> = [
             "listen_addresses=",
             "unix_socket_permissions=0700",
@@ -66,6 +67,19 @@ impl Launch {
         settings.push(sockets);
         settings
     }
+}
+
+/// A directory in a list of directories, where a comma would end it.
+fn quoted(directory: &Path) -> OsString {
+    let mut text = vec![b'"'];
+    for byte in directory.as_os_str().as_bytes() {
+        if *byte == b'"' {
+            text.push(b'"');
+        }
+        text.push(*byte);
+    }
+    text.push(b'"');
+    OsString::from_vec(text)
 }
 
 /// What PostgreSQL's programs see of the environment: nothing that is not named here.
@@ -234,6 +248,11 @@ fn is_grave(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_with_any_name_is_one_directory() {
+        assert_eq!(quoted(Path::new("/a b,c\"d")), OsString::from("\"/a b,c\"\"d\""));
+    }
 
     #[test]
     fn only_what_concerns_the_server_is_grave() {
