@@ -89,16 +89,37 @@ static() {
 # Tests of the lab and from end to end run these programs.
 programs() { cargo build --workspace; }
 
-unit() {
-    cargo test --workspace --lib --bins
-    cargo test -p sekisho-checks --test '*'
+# The options that pick test programs by their files. Always with --workspace: a single package would be built with
+# other features, and with it half of its dependencies once more.
+pick() {
+    local path
+    TARGETS=()
+    for path in "$@"; do
+        path=${path%/main.rs}
+        path=${path##*/}
+        TARGETS+=(--test "${path%.rs}")
+    done
 }
 
-db() { cargo test -p sekisho --test '*'; }
+unit() {
+    pick probe/checks/tests/*.rs probe/checks/tests/*/main.rs
+    cargo test --workspace --lib --bins "${TARGETS[@]}"
+}
 
-lab() { cargo test -p sekisho-lab --test '*'; }
+db() {
+    pick controller/tests/*/main.rs
+    cargo test --workspace "${TARGETS[@]}"
+}
 
-e2e() { cargo test -p sekisho-tests; }
+lab() {
+    pick tests/lab/tests/*.rs
+    cargo test --workspace "${TARGETS[@]}"
+}
+
+e2e() {
+    pick tests/suites/*.rs
+    cargo test --workspace "${TARGETS[@]}"
+}
 
 all() { cargo test --workspace; }
 
