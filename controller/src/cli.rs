@@ -47,7 +47,8 @@ impl From<Exit> for ExitCode {
     name = "sekisho",
     version,
     max_term_width = 100,
-    after_help = "Exit status: 0 fine, 1 usage or failure, 3 incomplete (missed flows).\n\n\
+    after_help = "Every command has examples in its --help.\n\n\
+        Exit status: 0 fine, 1 usage or failure, 3 incomplete (missed flows).\n\n\
         Begin with:\n  sekisho serve --data-dir /var/lib/sekisho\n  \
         export SEKISHO_DATA_DIR=/var/lib/sekisho\n  sekisho apply inventory.toml\n  \
         sekisho probe token --vantage vlan20\n  sekisho sweep run --wait"
@@ -65,10 +66,10 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Make the inventory what a file says.
     Apply(apply::ApplyArgs),
-    /// The agents in the subnets.
+    /// The agents in the subnets: let one in, list them, shut one out.
     #[command(subcommand)]
     Probe(probe::ProbeCommand),
-    /// Test flows, and watch it.
+    /// Test flows: start a sweep, watch it, cancel it, list them.
     #[command(subcommand)]
     Sweep(sweep::SweepCommand),
     /// Show a sweep: vantages against services, and what blocks.
@@ -92,7 +93,9 @@ pub fn main() -> ExitCode {
         // Whoever reads has read enough, as `head` does.
         Err(error) if output::is_broken_pipe(&error) => Exit::Fine.into(),
         Err(error) => {
-            _ = writeln!(std::io::stderr(), "error: {error:#}");
+            // A message may repeat what a file or a stranger said.
+            let text = sekisho_model::table::plain(&format!("error: {error:#}"));
+            _ = writeln!(std::io::stderr(), "{text}");
             Exit::Failure.into()
         }
     }

@@ -56,13 +56,7 @@ impl ClientError {
 impl Client {
     pub(super) fn new(global: &Global) -> anyhow::Result<Self> {
         let Connection { server, token, token_source } = global.connection()?;
-        let base: Url = server
-            .parse()
-            .ok()
-            .filter(|url: &Url| ["http", "https"].contains(&url.scheme()) && url.has_host())
-            .ok_or_else(|| {
-                anyhow!("\"{server}\" is no address of a controller; it looks like http://127.0.0.1:8080")
-            })?;
+        let base = address(&server)?;
         let mut builder = reqwest::Client::builder()
             .connect_timeout(CONNECT)
             .timeout(ANSWER)
@@ -146,6 +140,26 @@ impl Client {
     }
 }
 
+/// The address of a controller, without what would not be asked for and what must not be shown.
+fn address(text: &str) -> anyhow::Result<Url> {
+    const LOOKS: &str = "it looks like http://127.0.0.1:8080";
+    let url: Option<Url> = text.trim().parse().ok();
+    let is_web = |url: &Url| ["http", "https"].contains(&url.scheme()) && url.has_host();
+    let Some(mut url) = url.filter(is_web) else {
+        // What stands before an @ may be a password.
+        let shown = text.rsplit('@').next().unwrap_or_default();
+        return Err(anyhow!("\"{shown}\" is no address of a controller; {LOOKS}"));
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(anyhow!(
+            "the address of a controller has no user and no password; {LOOKS}, and --token says who asks"
+        ));
+    }
+    url.set_query(None);
+    url.set_fragment(None);
+    Ok(url)
+}
+
 /// "Connection refused" and not all that was on the way to it.
 fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
@@ -159,4 +173,29 @@ fn innermost(error: &reqwest::Error) -> String {
 fn is_local(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_taken_as_it_is_meant() {
+        for (text, taken) in [
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080/"),
+            (" https://sekisho.example/base?x=1#y\n", "https://sekisho.example/base"),
+            ("http://[::1]:8080", "http://[::1]:8080/"),
+        ] {
+            assert_eq!(address(text).unwrap().as_str(), taken);
+        }
+        for text in
+            ["", "127.0.0.1:8080", "ftp://x", "http://", "localhost", "u:hunter2@h", "http://u:hunter2@h:x"]
+        {
+            let refused = address(text).unwrap_err().to_string();
+            assert!(refused.contains("http://127.0.0.1:8080"), "{refused}");
+            assert!(!refused.contains("hunter2"), "{refused}");
+        }
+        let refused = address("http://u:hunter2@h").unwrap_err().to_string();
+        assert!(refused.contains("--token") && !refused.contains("hunter2"), "{refused}");
+    }
 }

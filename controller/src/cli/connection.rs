@@ -9,6 +9,7 @@ use crate::data_dir::DataDir;
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(super) struct Global {
     /// Address of the controller, such as http://127.0.0.1:8080.
     #[arg(long, global = true, env = "SEKISHO_SERVER", value_name = "URL")]
@@ -16,11 +17,18 @@ pub(super) struct Global {
     /// Token of the operator; better in the environment than on the command line.
     #[arg(long, global = true, env = "SEKISHO_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub(super) token: Option<String>,
-    /// Data directory of the controller on this machine; commands read its address and token there.
+    /// Data directory of a controller on this machine: its state, its address and its token.
     #[arg(long, global = true, env = "SEKISHO_DATA_DIR", value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
-    /// When to colour.
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    /// When to colour: auto (on a terminal, unless `NO_COLOR` is set), always or never.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "WHEN",
+        hide_possible_values = true
+    )]
     pub(super) color: Color,
 }
 
@@ -47,24 +55,29 @@ pub(super) struct Connection {
 impl Global {
     /// What is named wins; what is not comes from the data directory.
     pub(super) fn connection(&self) -> anyhow::Result<Connection> {
+        // A variable that is set to nothing says nothing.
+        let named = |word: &Option<String>| word.clone().filter(|word| !word.trim().is_empty());
         let data = self.data_dir.as_deref().map(DataDir::new).transpose()?;
-        let server = match (&self.server, &data) {
-            (Some(server), _) => server.clone(),
+        let server = match (named(&self.server), &data) {
+            (Some(server), _) => server,
             (None, Some(data)) => read_server(data)?,
             (None, None) => bail!(
                 "which controller? Name its data directory with --data-dir DIR (or SEKISHO_DATA_DIR), or its address and your token with --server URL and --token TOKEN (or SEKISHO_SERVER and SEKISHO_TOKEN)"
             ),
         };
-        let (token, token_source) = match (&self.token, &data) {
-            (Some(token), _) => (token.clone(), "--token or SEKISHO_TOKEN".to_owned()),
+        let (token, token_source) = match (named(&self.token), &data) {
+            (Some(token), _) => (token.trim().to_owned(), "--token or SEKISHO_TOKEN".to_owned()),
             (None, Some(data)) => {
                 let path = data.admin_token();
                 (read_token(&path)?, path.display().to_string())
             }
             (None, None) => bail!(
-                "no token for {server}: give one with SEKISHO_TOKEN or --token, or name the controller's data directory with --data-dir"
+                "no token for the controller: give one with SEKISHO_TOKEN or --token, or name the controller's data directory with --data-dir"
             ),
         };
+        if !token.bytes().all(|b| b.is_ascii_graphic()) {
+            bail!("the token from {token_source} is none: a token is one word of visible ASCII characters");
+        }
         Ok(Connection { server, token, token_source })
     }
 }

@@ -17,7 +17,7 @@ use super::{
 )]
 pub(super) struct MatrixArgs {
     /// A number, latest, or latest~1 for the one before.
-    #[arg(long, default_value = "latest", value_name = "ID")]
+    #[arg(long, default_value = "latest", value_name = "ID", value_parser = super::sweep::reference, allow_negative_numbers = true)]
     sweep: String,
     #[command(flatten)]
     format: FormatArg,

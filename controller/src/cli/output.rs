@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 use sekisho_model::table::{self, Style};
 use serde::Serialize;
@@ -22,8 +23,8 @@ pub(super) enum Format {
 
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct FormatArg {
-    /// How to print.
-    #[arg(long, value_enum, default_value_t)]
+    /// How to print: table, json or csv.
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
     pub(super) format: Format,
 }
 
@@ -59,18 +60,17 @@ pub(super) fn columns(rows: &Rows, none: &str) -> String {
 
 pub(super) fn text(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()?;
-    Ok(())
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to standard output")
 }
 
 /// What is for the person at the terminal and not part of the result.
 pub(super) fn note(text: &str) {
     // Without a place to write it there is nobody to tell.
-    _ = writeln!(io::stderr(), "{text}");
+    _ = writeln!(io::stderr(), "{}", table::plain(text));
 }
 
-/// RFC 4180, with line feeds.
+/// RFC 4180, with line feeds. A text that a spreadsheet would take for a formula gets an apostrophe before it: names and
+/// facts come from strangers too.
 fn csv(rows: &Rows) -> String {
     let header = rows.header.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     std::iter::once(&header)
@@ -80,6 +80,9 @@ fn csv(rows: &Rows) -> String {
 }
 
 fn quoted(field: &str) -> String {
+    let is_formula = field.starts_with(['=', '+', '-', '@', '\t', '\r']) && field.parse::<f64>().is_err();
+    let harmless = if is_formula { format!("'{field}") } else { field.to_owned() };
+    let field = harmless.as_str();
     if field.contains([',', '"', '\n', '\r']) || field.starts_with(' ') || field.ends_with(' ') {
         format!("\"{}\"", field.replace('"', "\"\""))
     } else {
@@ -115,8 +118,13 @@ fn speaks_utf8() -> bool {
 
 /// Columns of the terminal, where it says.
 pub(super) fn terminal_width(terminal: impl std::os::fd::AsFd) -> Option<usize> {
+    terminal_size(terminal).map(|(columns, _)| columns)
+}
+
+/// Columns and rows of the terminal, where it says.
+pub(super) fn terminal_size(terminal: impl std::os::fd::AsFd) -> Option<(usize, usize)> {
     let size = rustix::termios::tcgetwinsize(terminal).ok()?;
-    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+    (size.ws_col > 0 && size.ws_row > 0).then(|| (size.ws_col.into(), size.ws_row.into()))
 }
 
 pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -150,6 +158,16 @@ mod tests {
             ],
         };
         assert_eq!(csv(&rows), "vantage,facts\n本社,\"say \"\"no\"\", twice\nor more\"\na b,\n");
+    }
+
+    #[test]
+    fn csv_holds_no_formula_of_a_stranger() {
+        for field in ["=1+1", "+x", "-x", "@SUM(A1)", "\t=1"] {
+            assert!(quoted(field).contains(&format!("'{field}")), "{field}");
+        }
+        for field in ["-12", "+1.5", "a=b", "-0"] {
+            assert_eq!(quoted(field), field);
+        }
     }
 
     #[test]

@@ -46,6 +46,7 @@ pub(super) struct TokenArgs {
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
     /// Id of the probe, or the beginning of it.
+    #[arg(value_parser = id)]
     id: String,
     #[command(flatten)]
     format: FormatArg,
@@ -54,7 +55,13 @@ pub(super) struct ShowArgs {
 #[derive(Debug, Args)]
 pub(super) struct RevokeArgs {
     /// Id of the probe, or the beginning of it.
+    #[arg(value_parser = id)]
     id: String,
+}
+
+fn id(text: &str) -> Result<String, String> {
+    let good = !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    if good { Ok(text.to_owned()) } else { Err("ids are listed by: sekisho probe list".to_owned()) }
 }
 
 pub(super) async fn run(command: ProbeCommand, global: &Global) -> anyhow::Result<Exit> {

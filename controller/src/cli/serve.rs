@@ -32,10 +32,10 @@ pub(super) struct ServeArgs {
     #[arg(long, env = "SEKISHO_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<DatabaseUrl>,
     /// Where probes connect [default: 0.0.0.0:7443]. Port 0: any free one.
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = listen)]
     fleet_listen: Option<SocketAddr>,
     /// Where operators connect [default: 127.0.0.1:8080]. Port 0: any free one.
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = listen)]
     web_listen: Option<SocketAddr>,
     /// Configuration file, TOML. The command line wins over it.
     #[arg(long, env = "SEKISHO_CONFIG", value_name = "FILE")]
@@ -46,9 +46,13 @@ pub(super) struct ServeArgs {
     /// Directory with PostgreSQL's programs [default: the newest in /usr/lib/postgresql, or PATH].
     #[arg(long, env = "SEKISHO_POSTGRES_BIN", value_name = "DIR")]
     postgres_bin: Option<PathBuf>,
-    /// How to log to standard error [default: text]. RUST_LOG says how much.
-    #[arg(long, value_enum)]
+    /// How to log to standard error: text or json [default: text]. RUST_LOG says how much.
+    #[arg(long, value_enum, hide_possible_values = true, value_name = "HOW")]
     log: Option<LogFormat>,
+}
+
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write an IP address and a port, such as 0.0.0.0:7443 or [::]:7443".to_owned())
 }
 
 pub(super) fn run(args: ServeArgs, global: &Global) -> anyhow::Result<Exit> {

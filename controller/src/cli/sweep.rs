@@ -8,10 +8,10 @@ use super::{
     client::Client,
     connection::Global,
     matrix,
-    output::{self, Format, FormatArg, Rows, maybe_time, time},
+    output::{self, Format, FormatArg, Rows, time},
     watch,
 };
-use crate::service::{JobKind, JobState, JobSummary, SweepDetail, SweepPhase, SweepRequest};
+use crate::service::{JobKind, JobState, JobSummary, SweepDetail, SweepPhase, SweepRef, SweepRequest};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SweepCommand {
@@ -68,7 +68,7 @@ pub(super) struct ListArgs {
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
     /// A number, latest, or latest~1 for the one before.
-    #[arg(default_value = "latest")]
+    #[arg(default_value = "latest", value_parser = reference, allow_negative_numbers = true)]
     sweep: String,
     #[command(flatten)]
     format: FormatArg,
@@ -77,7 +77,14 @@ pub(super) struct ShowArgs {
 #[derive(Debug, Args)]
 pub(super) struct CancelArgs {
     /// A number, or latest.
+    #[arg(value_parser = reference, allow_negative_numbers = true)]
     sweep: String,
+}
+
+/// Which sweep is meant.
+pub(super) fn reference(text: &str) -> Result<String, String> {
+    let bad = |_| "use a number such as 17, latest, or latest~1".to_owned();
+    text.parse::<SweepRef>().map(|sweep| sweep.to_string()).map_err(bad)
 }
 
 pub(super) async fn run(command: SweepCommand, global: &Global) -> anyhow::Result<Exit> {
@@ -92,8 +99,8 @@ pub(super) async fn run(command: SweepCommand, global: &Global) -> anyhow::Resul
             output::print(
                 format.format,
                 &sweeps,
-                || rows(&sweeps, |at| at.to_string()),
-                || output::columns(&rows(&sweeps, time), none),
+                || rows(&sweeps, "", |at| at.to_string()),
+                || output::columns(&rows(&sweeps, "-", time), none),
             )?;
             Ok(Exit::Fine)
         }
@@ -173,14 +180,14 @@ pub(super) fn headline(detail: &SweepDetail) -> String {
     format!("sweep {id} {}, profile {profile}: {counts}{note}", state.word())
 }
 
-fn rows(sweeps: &[SweepSummary], show_time: impl Fn(jiff::Timestamp) -> String) -> Rows {
+fn rows(sweeps: &[SweepSummary], none: &str, show_time: impl Fn(jiff::Timestamp) -> String) -> Rows {
     let row = |sweep: &SweepSummary| {
         vec![
             sweep.id.to_string(),
             sweep.state.word().to_owned(),
             sweep.profile.clone(),
             show_time(sweep.started_at),
-            sweep.finished_at.map_or_else(|| maybe_time(None), &show_time),
+            sweep.finished_at.map_or_else(|| none.to_owned(), &show_time),
             sweep.planned.to_string(),
             sweep.observed.to_string(),
             sweep.missed.to_string(),

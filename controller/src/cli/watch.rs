@@ -6,11 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sekisho_model::SweepState;
+use sekisho_model::{SweepState, table};
 
 use super::{
     client::{Client, ClientError},
-    output::{note, terminal_width},
+    output::{note, terminal_size},
     sweep::fetch,
 };
 use crate::service::{JobKind, SweepDetail, SweepPhase};
@@ -76,7 +76,9 @@ impl Display {
     }
 
     fn show(&mut self, detail: &SweepDetail) {
-        let lines = if self.terminal { block(detail) } else { vec![overall(detail)] };
+        let rows =
+            terminal_size(io::stderr()).map_or(LINES, |(_, rows)| rows.saturating_sub(4).clamp(1, LINES));
+        let lines = if self.terminal { block(detail, rows) } else { vec![overall(detail)] };
         self.put(lines);
     }
 
@@ -94,10 +96,10 @@ impl Display {
             return;
         }
         // A line that wraps would be drawn over wrongly.
-        let width = terminal_width(io::stderr()).unwrap_or(80).saturating_sub(1);
+        let width = terminal_size(io::stderr()).map_or(80, |(columns, _)| columns).saturating_sub(1);
         let mut text = self.erase();
         for line in &lines {
-            text.extend(line.chars().filter(|c| !c.is_control()).take(width));
+            text.push_str(&table::cut(line, width));
             text.push('\n');
         }
         self.drawn = lines.len();
@@ -133,20 +135,20 @@ fn overall(detail: &SweepDetail) -> String {
     }
 }
 
-fn block(detail: &SweepDetail) -> Vec<String> {
+fn block(detail: &SweepDetail, most: usize) -> Vec<String> {
     let elapsed = jiff::Timestamp::now().duration_since(detail.summary.started_at).as_secs().max(0);
     let mut lines = vec![format!("{}, {elapsed} s", overall(detail))];
     let vantages = vantages(detail);
-    let width = vantages.keys().map(|name| name.chars().count()).max().unwrap_or(0);
     let running = vantages.iter().filter(|(_, v)| v.done < v.planned);
     let finished = vantages.iter().filter(|(_, v)| v.done >= v.planned);
-    for (name, vantage) in running.chain(finished).take(LINES) {
-        let reasons = vantage.reasons.join(", ");
-        let reasons = if reasons.is_empty() { reasons } else { format!("  {reasons}") };
-        lines.push(format!("  {name:width$}  {:>4} of {:>4}{reasons}", vantage.done, vantage.planned));
-    }
-    if vantages.len() > LINES {
-        lines.push(format!("  and {} more vantages", vantages.len() - LINES));
+    let row = |(name, vantage): (&&str, &Vantage)| {
+        let counts = format!("{:>4} of {:>4}", vantage.done, vantage.planned);
+        vec![(*name).to_owned(), counts, vantage.reasons.join(", ")]
+    };
+    let rows: Vec<Vec<String>> = running.chain(finished).take(most).map(row).collect();
+    lines.extend(table::columns(&rows).lines().map(|line| format!("  {line}")));
+    if vantages.len() > most {
+        lines.push(format!("  and {} more vantages", vantages.len() - most));
     }
     lines
 }

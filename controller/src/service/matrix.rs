@@ -35,7 +35,8 @@ fn cell(row: store::matrix::Cell) -> Result<Cell> {
     };
     let facts: Facts = match row.facts {
         Some(facts) => serde_json::from_value(facts).map_err(|error| Error::Internal(Box::new(error)))?,
-        None => Facts::new(),
+        // A flow without observation was missed, for the reason of its job.
+        None => row.reason.into_iter().map(|reason| ("reason".to_owned(), reason.into())).collect(),
     };
     let subnet = row.subnet.as_deref().map(str::parse).transpose();
     Ok(Cell {

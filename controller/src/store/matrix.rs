@@ -22,6 +22,8 @@ pub(crate) struct Cell {
     pub(crate) attempts: Option<i16>,
     pub(crate) confirmed: Option<bool>,
     pub(crate) facts: Option<Value>,
+    /// Why the job ended before its time, where it did.
+    pub(crate) reason: Option<String>,
     pub(crate) observed_at: Option<Timestamp>,
 }
 
@@ -29,7 +31,8 @@ pub(crate) struct Cell {
 pub(crate) async fn cells(connection: &mut PgConnection, sweep: i64) -> Result<Vec<Cell>> {
     sqlx::query_as(
         "SELECT v.name AS vantage, v.subnet::text AS subnet, t.host, t.address, s.name AS service,
-                o.outcome::text AS outcome, o.by, o.rtt_us, o.attempts, o.confirmed, o.facts, o.observed_at
+                o.outcome::text AS outcome, o.by, o.rtt_us, o.attempts, o.confirmed, o.facts, j.reason,
+                o.observed_at
          FROM job j
          CROSS JOIN LATERAL unnest(j.task_targets, j.task_services) WITH ORDINALITY
              AS task (target_id, service_id, number)

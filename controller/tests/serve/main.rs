@@ -88,7 +88,7 @@ fn a_sweep_without_probes_ends_incomplete_and_is_shown_as_missed() {
     controller.run(&["apply", inventory.to_str().unwrap()]);
     let swept = controller.command(&["sweep", "run", "--wait"]);
     assert_eq!(swept.code, 3, "{}{}", swept.stdout, swept.stderr);
-    assert!(swept.stdout.contains("all 12 flows missed"), "{}", swept.stdout);
+    assert!(swept.stdout.contains("all 12 flows missed (no-probe)"), "{}", swept.stdout);
     assert!(swept.stderr.contains("sweep 1: 0 of 12 flows observed, 12 missed"), "{}", swept.stderr);
     for words in [&["matrix"][..], &["sweep", "show", "1"], &["sweep", "watch", "latest"]] {
         assert_eq!(controller.command(words).code, 3, "{words:?}");
@@ -100,6 +100,12 @@ fn a_sweep_without_probes_ends_incomplete_and_is_shown_as_missed() {
     let csv = controller.command(&["matrix", "--format", "csv"]).stdout;
     assert_eq!(csv.lines().count(), 13, "{csv}");
     assert!(controller.run(&["sweep", "list"]).stdout.contains("partial"));
+    for words in
+        [&["sweep", "show", ".."][..], &["sweep", "cancel", "-1"], &["matrix", "--sweep", "latest~x"]]
+    {
+        assert!(controller.fails(words).contains("such as 17, latest, or latest~1"), "{words:?}");
+    }
+    assert!(controller.fails(&["probe", "revoke", ".."]).contains("sekisho probe list"));
     let refused = controller.fails(&["sweep", "cancel", "1"]);
     assert!(refused.contains("cancel sweep 1"), "{refused}");
 }
@@ -234,6 +240,19 @@ fn what_cannot_be_is_told_with_what_to_do() {
     assert!(refused.contains("--data-dir") && refused.contains("SEKISHO_SERVER"), "{refused}");
     let refused = fails(place.bare().args(["--server", "http://127.0.0.1:1", "--token", "t", "matrix"]));
     assert!(refused.contains("127.0.0.1:1") && refused.contains("sekisho serve"), "{refused}");
+    let refused = fails(place.bare().args(["--server", "http://u:hunter2@h", "--token", "t", "matrix"]));
+    assert!(refused.contains("no password") && !refused.contains("hunter2"), "{refused}");
+    let refused = fails(place.bare().args(["--server", "http://127.0.0.1:1", "--token", "t\nx", "matrix"]));
+    assert!(refused.contains("visible ASCII"), "{refused}");
+    let refused = fails(place.bare().args([
+        "--server",
+        "http://127.0.0.1:1",
+        "--token",
+        "t",
+        "apply",
+        "\u{1b}[2J.toml",
+    ]));
+    assert!(!refused.contains('\u{1b}'), "{refused}");
     let refused = fails(place.bare().args(["matrix", "--bogus"]));
     assert!(refused.contains("--bogus"), "{refused}");
     assert!(place.bare().arg("--help").stdout(Stdio::null()).status().unwrap().success());

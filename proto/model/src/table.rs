@@ -60,6 +60,18 @@ pub fn render(matrix: &Matrix, style: &Style) -> String {
     out
 }
 
+/// Lines that cannot steer a terminal: control characters are shown as `?`, line feeds stay.
+#[must_use]
+pub fn plain(text: &str) -> String {
+    text.split('\n').map(clean).collect::<Vec<_>>().join("\n")
+}
+
+/// One line without control characters, in at most as many columns of a terminal.
+#[must_use]
+pub fn cut(line: &str, columns: usize) -> String {
+    text::cut(&clean(line), columns)
+}
+
 /// Rows as aligned columns. Control characters are shown as `?`.
 #[must_use]
 pub fn columns(rows: &[Vec<String>]) -> String {

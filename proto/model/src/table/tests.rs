@@ -3,7 +3,7 @@
 use unicode_width::UnicodeWidthChar;
 
 use super::{
-    Style, columns, render,
+    Style, columns, cut, plain, render,
     symbol::{ascii, unicode},
     text::width,
 };
@@ -218,6 +218,14 @@ fn checks_that_are_not_ok_are_told() {
     let text = render(&matrix, &PLAIN);
     assert!(text.contains("vlan20 → corp.example clock: problem (offset-seconds 400)\n"));
     assert_eq!(text.matches("clock").count(), 1);
+}
+
+#[test]
+fn lines_are_cut_at_what_a_terminal_shows() {
+    assert_eq!(cut("本社サーバー 3 of 12", 7), "本社サ");
+    assert_eq!(cut("a\u{1b}[2Jb", 80), "a?[2Jb");
+    assert_eq!(cut("anything", 0), "");
+    assert_eq!(plain("one \u{1b}]0;x\u{7}\ntwo\r\n\u{202e}"), "one ?]0;x?\ntwo?\n?");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Text that may come from strangers, and its width on a terminal.
 
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// The text without what would steer a terminal: control characters and changes of writing direction become `?`.
 pub(super) fn clean(text: &str) -> String {
@@ -16,6 +16,16 @@ pub(super) fn clean(text: &str) -> String {
 /// Columns on a terminal.
 pub(super) fn width(text: &str) -> usize {
     text.width()
+}
+
+/// As much of the text as fits into `columns`.
+pub(super) fn cut(text: &str, columns: usize) -> String {
+    let mut used = 0_usize;
+    let fits = |c: &char| {
+        used = used.saturating_add(c.width().unwrap_or(0));
+        used <= columns
+    };
+    text.chars().take_while(fits).collect()
 }
 
 /// The text followed by spaces up to `columns`.
