@@ -190,6 +190,23 @@ impl Flow {
         }
     }
 
+    /// How long an attempt that begins next may stay unanswered: as long as its series.
+    ///
+    /// An attempt that lived longer would keep its socket from others while the flow waits for its turn.
+    #[must_use]
+    pub fn life(&self, patience: Option<Duration>) -> Duration {
+        let slow = self.attempts.len() >= SERIES;
+        let base = self.tempo.floor.max(patience.unwrap_or(UNMEASURED)).min(LONGEST);
+        let base = if slow { base.saturating_mul(2) } else { base };
+        base.saturating_mul(8).max(self.settle(patience))
+    }
+
+    /// Time for a reply after the handshake.
+    #[must_use]
+    pub const fn reply(&self) -> Duration {
+        self.tempo.reply
+    }
+
     /// Decides what to do at `now`. `patience` is the time within which this target answers, where it is known.
     #[must_use]
     pub fn poll(&self, now: Duration, patience: Option<Duration>) -> Step {

@@ -211,9 +211,21 @@ fn cell(vantage: &str, target: &Target, service: Service, observed: Observed) ->
 }
 
 fn print(args: &Args, matrix: &Matrix) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let text = match args.format {
-        Format::Json => serde_json::to_string_pretty(matrix)? + "\n",
+        Format::Json => {
+            return match serde_json::to_writer_pretty(&mut out, matrix)
+                .map_err(std::io::Error::from)
+                .and_then(|()| {
+                    out.write_all(b"\n")?;
+                    out.flush()
+                }) {
+                Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                    Err(error).context("cannot print")
+                }
+                Ok(()) | Err(_) => Ok(()),
+            };
+        }
         Format::Table => table::render(matrix, &Style { color: args.color.on(), ascii: false, width: None }),
     };
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -2,17 +2,16 @@
 
 use std::{
     io,
-    net::{IpAddr, UdpSocket as StdUdpSocket},
+    net::{IpAddr, SocketAddr, UdpSocket as StdUdpSocket},
     sync::atomic::{AtomicU16, Ordering},
-    time::Instant,
 };
 
 use sekisho_checks::flow::Signal;
 use sekisho_model::Facts;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::UdpSocket;
+use tokio::{net::UdpSocket, time::Instant};
 
-use super::{Aim, Told, Watch, errors};
+use super::{Aim, RoundTrip, Told, errors};
 
 /// How this process may send ICMP echo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,53 +56,70 @@ const NOT_PERMITTED: &str = "ICMP echo is not permitted to this process: let net
 const ECHO_V4: (u8, u8) = (8, 0);
 const ECHO_V6: (u8, u8) = (128, 129);
 
-pub(super) async fn attempt(aim: Aim, watch: &mut dyn Watch) -> Told {
-    static SEQUENCE: AtomicU16 = AtomicU16::new(1);
-    let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
-    let failed = |signal| Told { signal, rtt: None, source: None };
+/// A socket that may send echo requests to the target.
+#[derive(Debug)]
+pub(super) struct Ready {
+    socket: UdpSocket,
+    aim: Aim,
+}
+
+pub(super) fn begin(aim: Aim) -> Result<Ready, Signal> {
     if aim.icmp == IcmpAccess::None {
-        return failed(Some(Signal::Local(NOT_PERMITTED.to_owned())));
+        return Err(Signal::Local(NOT_PERMITTED.to_owned()));
     }
-    let socket = match begin(aim) {
-        Ok(socket) => socket,
-        Err(error) => return failed(errors::signal(&error, None, "open an ICMP socket")),
-    };
-    if let Ok(source) = socket.local_addr() {
-        watch.bound(source);
-    }
-    let nonce = uuid::Uuid::new_v4();
-    let request = echo_request(aim.address, sequence, nonce.as_bytes());
-    let began = Instant::now();
-    if let Err(error) = socket.send(&request).await {
-        return failed(errors::signal(&error, errors::icmp_error(&socket), "send"));
-    }
-    let mut buffer = vec![0; 2_048];
-    loop {
-        match socket.recv(&mut buffer).await {
-            Ok(count) => {
-                let reply = buffer.get(..count).unwrap_or_default();
-                if is_reply(reply, aim, nonce.as_bytes()) {
-                    let signal = Some(Signal::Proven(Facts::new()));
-                    return Told { signal, rtt: Some(began.elapsed()), source: None };
-                }
-            }
-            Err(error) => return failed(errors::signal(&error, errors::icmp_error(&socket), "receive")),
-        }
+    match open(aim) {
+        Ok(socket) => Ok(Ready { socket, aim }),
+        Err(error) => Err(errors::signal(&error, None, "open an ICMP socket")
+            .unwrap_or_else(|| Signal::Local(format!("open an ICMP socket: {error}")))),
     }
 }
 
-fn begin(aim: Aim) -> io::Result<UdpSocket> {
+fn open(aim: Aim) -> io::Result<UdpSocket> {
     let kind = if aim.icmp == IcmpAccess::Raw { Type::RAW } else { Type::DGRAM };
     let (domain, protocol) = match aim.address {
         IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4),
         IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6),
     };
-    let socket = Socket::new(domain, kind, Some(protocol))?;
-    socket.set_nonblocking(true)?;
+    let socket = Socket::new(domain, kind.nonblocking(), Some(protocol))?;
     errors::want_icmp_errors(&socket, aim.address)?;
     errors::set_ttl(&socket, aim.address, aim.ttl)?;
     socket.connect(&aim.socket().into())?;
     UdpSocket::from_std(StdUdpSocket::from(socket))
+}
+
+impl Ready {
+    pub(super) fn source(&self) -> Option<SocketAddr> {
+        self.socket.local_addr().ok().map(|source| SocketAddr::new(source.ip(), 0))
+    }
+
+    pub(super) async fn echo(self) -> Told {
+        static SEQUENCE: AtomicU16 = AtomicU16::new(1);
+        let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
+        let (socket, aim) = (self.socket, self.aim);
+        let nonce = uuid::Uuid::new_v4();
+        let request = echo_request(aim.address, sequence, nonce.as_bytes());
+        let began = Instant::now();
+        if let Err(error) = socket.send(&request).await {
+            return Told::signal(errors::signal(&error, errors::icmp_error(&socket), "send"));
+        }
+        let mut buffer = vec![0; 2_048];
+        loop {
+            match socket.recv(&mut buffer).await {
+                Ok(count) => {
+                    let reply = buffer.get(..count).unwrap_or_default();
+                    if is_reply(reply, aim, nonce.as_bytes()) {
+                        return Told {
+                            signal: Some(Signal::Proven(Facts::new())),
+                            rtt: Some(RoundTrip::Process(began.elapsed())),
+                        };
+                    }
+                }
+                Err(error) => {
+                    return Told::signal(errors::signal(&error, errors::icmp_error(&socket), "receive"));
+                }
+            }
+        }
+    }
 }
 
 /// Echo request with the nonce as payload. On a datagram socket the kernel sets identifier and checksum itself.

@@ -1,15 +1,15 @@
 //! UDP attempts: one request, and the datagrams that come back.
 
-use std::{io, net::SocketAddr, time::Instant};
+use std::{io, net::SocketAddr};
 
 use sekisho_checks::{
     exchange::{Exchange, Progress},
     flow::Signal,
 };
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::UdpSocket;
+use tokio::{net::UdpSocket, time::Instant};
 
-use super::{Aim, Told, Watch, errors};
+use super::{Aim, RoundTrip, Told, errors};
 
 /// Largest datagram taken.
 const DATAGRAM: usize = 16_384;
@@ -17,36 +17,41 @@ const DATAGRAM: usize = 16_384;
 /// requests or may reset TCP sessions immediately after creation").
 const IGNORED_BY_KDC: [u16; 4] = [88, 464, 22_528, 53_249];
 
-pub(super) async fn attempt(aim: Aim, exchange: Option<Box<dyn Exchange>>, watch: &mut dyn Watch) -> Told {
-    let began = Instant::now();
-    let Some(mut exchange) = exchange else {
-        let why =
-            "a bare UDP port cannot be tested: silence proves nothing without a known request".to_owned();
-        return Told { signal: Some(Signal::Local(why)), rtt: None, source: None };
-    };
-    let (socket, source) = match begin(aim) {
-        Ok(socket) => socket,
-        Err(error) => {
-            return Told { signal: errors::signal(&error, None, "connect"), rtt: None, source: None };
-        }
-    };
-    watch.bound(source);
-    let signal = converse(&socket, exchange.as_mut()).await;
-    Told { signal, rtt: Some(began.elapsed()), source: Some(source) }
+/// A socket that is bound; nothing is sent yet.
+#[derive(Debug)]
+pub(super) struct Ready {
+    socket: UdpSocket,
+    source: SocketAddr,
 }
 
-fn begin(aim: Aim) -> io::Result<(UdpSocket, SocketAddr)> {
+pub(super) fn begin(aim: Aim) -> io::Result<Ready> {
     loop {
-        let socket = Socket::new(Domain::for_address(aim.socket()), Type::DGRAM, Some(Protocol::UDP))?;
-        socket.set_nonblocking(true)?;
+        let socket =
+            Socket::new(Domain::for_address(aim.socket()), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
         errors::want_icmp_errors(&socket, aim.address)?;
         errors::set_ttl(&socket, aim.address, aim.ttl)?;
         socket.connect(&aim.socket().into())?;
         let socket = UdpSocket::from_std(socket.into())?;
         let source = socket.local_addr()?;
         if !IGNORED_BY_KDC.contains(&source.port()) {
-            return Ok((socket, source));
+            return Ok(Ready { socket, source });
         }
+    }
+}
+
+impl Ready {
+    pub(super) const fn source(&self) -> Option<SocketAddr> {
+        Some(self.source)
+    }
+
+    pub(super) async fn converse(self, exchange: Option<Box<dyn Exchange>>) -> Told {
+        let Some(mut exchange) = exchange else {
+            let why = "a bare UDP port cannot be tested: silence proves nothing without a known request";
+            return Told::signal(Some(Signal::Local(why.to_owned())));
+        };
+        let began = Instant::now();
+        let signal = converse(&self.socket, exchange.as_mut()).await;
+        Told { signal, rtt: Some(RoundTrip::Process(began.elapsed())) }
     }
 }
 

@@ -2,23 +2,40 @@
 
 use std::{
     net::SocketAddr,
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError, Weak},
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
 
 use sekisho_checks::{
     exchange::{self, Expected},
-    flow::{Decision, Flow, Signal, Step, Tempo},
+    flow::{Decision, Ending, Flow, Signal, Step, Tempo},
     pace::Rtt,
 };
 use sekisho_model::{Service, Transport};
 use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinSet,
+    sync::{Notify, OwnedSemaphorePermit},
+    time::Instant,
 };
 
 use super::{Engine, evidence::Evidence, silence::Rejections};
-use crate::net::{self, Aim, Told, Watch};
+use crate::net::{self, Aim, Conversation, RoundTrip, Step as Attempted, Told};
+
+/// Round trips to a target, by who measured them.
+#[derive(Debug, Default)]
+struct Measured {
+    kernel: Rtt,
+    process: Rtt,
+}
+
+impl Measured {
+    /// This process is late when it is busy, so its own measurements count only while there are no better ones.
+    fn patience(&self) -> Option<Duration> {
+        self.kernel.patience().or_else(|| self.process.patience())
+    }
+}
 
 /// What is known of a target while it is under test, shared by its flows.
 #[derive(Debug)]
@@ -26,7 +43,9 @@ pub(super) struct Subject {
     pub(super) engine: Arc<Engine>,
     pub(super) target: super::Target,
     pub(super) began: Instant,
-    rtt: Mutex<Rtt>,
+    rtt: Mutex<Measured>,
+    /// Told when the first round trip is measured: flows that wait for an unmeasured target wait too long.
+    first_rtt: Notify,
     /// What the whole run knows of rejecting devices. Weak, because a device is remembered with its subject.
     pub(super) rejections: Weak<Rejections>,
 }
@@ -34,11 +53,26 @@ pub(super) struct Subject {
 impl Subject {
     pub(super) fn new(engine: Arc<Engine>, target: super::Target, rejections: &Arc<Rejections>) -> Self {
         let rejections = Arc::downgrade(rejections);
-        Self { engine, target, began: Instant::now(), rtt: Mutex::new(Rtt::default()), rejections }
+        Self {
+            engine,
+            target,
+            began: Instant::now(),
+            rtt: Mutex::default(),
+            first_rtt: Notify::new(),
+            rejections,
+        }
     }
 
-    fn measured(&self, rtt: Duration) {
-        self.rtt.lock().unwrap_or_else(PoisonError::into_inner).measured(rtt);
+    fn measured(&self, sample: RoundTrip) {
+        let mut rtt = self.rtt.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = rtt.patience().is_none();
+        match sample {
+            RoundTrip::Kernel(sample) => rtt.kernel.measured(sample),
+            RoundTrip::Process(sample) => rtt.process.measured(sample),
+        }
+        if first {
+            self.first_rtt.notify_waiters();
+        }
     }
 
     /// Time within which the target should answer, where it was measured.
@@ -76,36 +110,6 @@ pub(super) struct Outcome {
     pub(super) evidence: Evidence,
 }
 
-/// News from an attempt.
-enum News {
-    Bound(usize, SocketAddr),
-    Connected(usize, Duration),
-    Told(usize, Told),
-}
-
-/// News under way from the attempts of one flow.
-const NEWS: usize = 32;
-
-struct Reporter {
-    number: usize,
-    news: mpsc::Sender<News>,
-}
-
-impl Watch for Reporter {
-    fn bound(&mut self, source: SocketAddr) {
-        // A full channel cannot be: the flow takes news as they come; a lost source port only thins the evidence.
-        if self.news.try_send(News::Bound(self.number, source)).is_err() {
-            tracing::trace!("evidence of an attempt lost");
-        }
-    }
-
-    fn connected(&mut self, rtt: Duration) {
-        if self.news.try_send(News::Connected(self.number, rtt)).is_err() {
-            tracing::trace!("evidence of an attempt lost");
-        }
-    }
-}
-
 /// One attempt outside of a flow's own series: a control, or one with a limited time to live. `None`: nothing came in
 /// time.
 pub(super) async fn once(
@@ -113,20 +117,26 @@ pub(super) async fn once(
     service: Service,
     ttl: Option<u8>,
     within: Duration,
-) -> Option<Told> {
-    struct Nobody;
-    impl Watch for Nobody {
-        fn bound(&mut self, _: SocketAddr) {}
-        fn connected(&mut self, _: Duration) {}
-    }
+) -> Option<Signal> {
     let _permit = subject.engine.limits.admit(subject.target.address).await?;
     // With a limited time to live only the way is of interest, not the service.
     let wants_exchange = ttl.is_none() || service.transport() == Transport::Udp;
+    let begun = match net::begin(subject.aim(service, ttl)) {
+        Ok(begun) => begun,
+        Err(signal) => return Some(signal),
+    };
     let exchange = if wants_exchange { subject.exchange(service) } else { None };
-    let mut watch = Nobody;
-    let attempt = net::attempt(subject.aim(service, ttl), exchange, &mut watch);
-    tokio::time::timeout(within, attempt).await.ok()
+    let attempt = async {
+        match begun.first(exchange).await {
+            Attempted::Connected(_, conversation) => conversation.finish().await.signal,
+            Attempted::Told(told) => told.signal,
+        }
+    };
+    tokio::time::timeout(within, attempt).await.ok().flatten()
 }
+
+/// An attempt under way, with its number and the permit that it holds.
+type Pending = Pin<Box<dyn Future<Output = (usize, OwnedSemaphorePermit, Attempted)> + Send>>;
 
 /// A flow under way.
 struct Running {
@@ -134,114 +144,96 @@ struct Running {
     service: Service,
     flow: Flow,
     evidence: Evidence,
-    attempts: JoinSet<()>,
-    news: (mpsc::Sender<News>, mpsc::Receiver<News>),
-    admission: Option<oneshot::Receiver<()>>,
+    pending: FuturesUnordered<Pending>,
     rtts: Vec<Option<Duration>>,
-    sources: Vec<Option<SocketAddr>>,
+    source: Option<SocketAddr>,
 }
 
 /// Tests one flow until the machine is satisfied.
 pub(super) async fn run(subject: Arc<Subject>, service: Service) -> Outcome {
-    let flow = Flow::new(Tempo::of(service.transport()));
     let running = Running {
+        flow: Flow::new(Tempo::of(service.transport())),
         subject,
         service,
-        flow,
         evidence: Evidence::default(),
-        attempts: JoinSet::new(),
-        news: mpsc::channel(NEWS),
-        admission: None,
+        pending: FuturesUnordered::new(),
         rtts: Vec::new(),
-        sources: Vec::new(),
+        source: None,
     };
     running.run().await
 }
 
 impl Running {
     async fn run(mut self) -> Outcome {
+        let subject = self.subject.clone();
+        let mut admission = None;
         loop {
-            let now = self.subject.began.elapsed();
-            let wait = match self.flow.poll(now, self.subject.patience()) {
+            let now = subject.began.elapsed();
+            let wait = match self.flow.poll(now, subject.patience()) {
                 Step::Done(decision) => return self.finish(decision),
-                Step::Start if self.admission.is_none() => {
-                    self.request();
+                Step::Start => {
+                    if admission.is_none() {
+                        admission = Some(Box::pin(subject.engine.limits.admit(subject.target.address)));
+                    }
                     None
                 }
-                Step::Start => None,
                 Step::WaitUntil(until) => Some(until.saturating_sub(now)),
             };
-            let mut sleep = wait.map(|wait| Box::pin(tokio::time::sleep(wait)));
             tokio::select! {
-                Some(news) = self.news.1.recv() => self.take(news),
-                admitted = maybe(self.admission.as_mut()) => self.admitted(admitted),
-                () = maybe(sleep.as_mut()) => {}
+                Some((number, permit, attempted)) = self.pending.next(), if !self.pending.is_empty() => {
+                    self.take(number, permit, attempted);
+                }
+                permit = maybe(admission.as_mut()) => {
+                    admission = None;
+                    self.start(permit);
+                }
+                () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
+                () = subject.first_rtt.notified(), if subject.patience().is_none() => {}
             }
         }
     }
 
-    /// Asks the limits for one more attempt. The machine's clock starts when they admit it, not before.
-    fn request(&mut self) {
-        let (admitted, admission) = oneshot::channel();
-        self.admission = Some(admission);
-        let (subject, service, number) = (self.subject.clone(), self.service, self.rtts.len());
-        let mut reporter = Reporter { number, news: self.news.0.clone() };
-        self.attempts.spawn(async move {
-            let Some(_permit) = subject.engine.limits.admit(subject.target.address).await else { return };
-            if admitted.send(()).is_err() {
-                return;
-            }
-            let told =
-                net::attempt(subject.aim(service, None), subject.exchange(service), &mut reporter).await;
-            if reporter.news.send(News::Told(number, told)).await.is_err() {
-                tracing::trace!("an attempt ended after its flow");
-            }
-        });
-    }
-
-    fn admitted(&mut self, admitted: Result<(), oneshot::error::RecvError>) {
-        self.admission = None;
+    /// Begins an attempt that the limits admitted. The machine's clock starts now, not when it was wished for.
+    fn start(&mut self, permit: Option<OwnedSemaphorePermit>) {
         let now = self.subject.began.elapsed();
+        let life = self.flow.life(self.subject.patience());
         let number = self.flow.started(now);
         self.evidence.begin(now, None);
         self.rtts.push(None);
-        self.sources.push(None);
-        if admitted.is_err() {
-            self.flow.signal(number, Signal::Local("the probe is shutting down".to_owned()));
+        let begun = match permit {
+            Some(permit) => net::begin(self.subject.aim(self.service, None)).map(|begun| (permit, begun)),
+            None => Err(Signal::Local("the probe is shutting down".to_owned())),
+        };
+        let (permit, begun) = match begun {
+            Ok(begun) => begun,
+            Err(signal) => {
+                self.evidence.end(number, Some(&signal), now);
+                return self.flow.signal(number, signal);
+            }
+        };
+        if let Some(source) = begun.source {
+            self.evidence.source(number, source.port());
+            self.source = Some(source);
         }
+        let exchange = self.subject.exchange(self.service);
+        self.pending.push(Box::pin(async move {
+            let attempted = tokio::time::timeout(life, begun.first(exchange)).await;
+            (number, permit, attempted.unwrap_or(Attempted::Told(Told { signal: None, rtt: None })))
+        }));
     }
 
-    fn take(&mut self, news: News) {
+    fn take(&mut self, number: usize, permit: OwnedSemaphorePermit, attempted: Attempted) {
         let now = self.subject.began.elapsed();
-        match news {
-            News::Bound(number, source) => {
-                self.evidence.source(number, source.port());
-                self.note(number, None, Some(source));
-            }
-            News::Connected(number, rtt) => {
-                self.subject.measured(rtt);
-                self.note(number, Some(rtt), None);
+        match attempted {
+            Attempted::Connected(rtt, conversation) => {
+                self.measured(number, rtt);
                 self.flow.connected(number, now);
+                self.converse(number, permit, conversation);
             }
-            News::Told(number, told) => {
-                let meaningful = told.signal.filter(|s| match s {
-                    Signal::Icmp(error) => {
-                        error.outcome(self.subject.target.address, told.source.map(|s| s.ip())).is_some()
-                    }
-                    Signal::Proven(_)
-                    | Signal::Wrong(_)
-                    | Signal::Ended(_)
-                    | Signal::Reset
-                    | Signal::NoRoute(_)
-                    | Signal::Local(_) => true,
-                });
-                if let Some(rtt) = told.rtt
-                    && matches!(meaningful, Some(Signal::Proven(_) | Signal::Reset | Signal::Wrong(_)))
-                {
-                    if self.rtts.get(number).is_some_and(Option::is_none) {
-                        self.subject.measured(rtt);
-                    }
-                    self.note(number, Some(rtt), told.source);
+            Attempted::Told(told) => {
+                let meaningful = told.signal.filter(|signal| self.says_something(signal));
+                if matches!(meaningful, Some(Signal::Proven(_) | Signal::Reset | Signal::Wrong(_))) {
+                    self.measured(number, told.rtt);
                 }
                 self.evidence.end(number, meaningful.as_ref(), now);
                 if let Some(signal) = meaningful {
@@ -251,12 +243,35 @@ impl Running {
         }
     }
 
-    fn note(&mut self, number: usize, rtt: Option<Duration>, source: Option<SocketAddr>) {
-        if let Some(slot) = self.rtts.get_mut(number) {
-            *slot = slot.or(rtt);
+    fn converse(&mut self, number: usize, permit: OwnedSemaphorePermit, conversation: Conversation) {
+        let reply = self.flow.reply();
+        self.pending.push(Box::pin(async move {
+            let told = tokio::time::timeout(reply, conversation.finish()).await;
+            let told = told.unwrap_or(Told { signal: Some(Signal::Ended(Ending::Silence)), rtt: None });
+            (number, permit, Attempted::Told(told))
+        }));
+    }
+
+    /// An ICMP error may concern something else than the flow.
+    fn says_something(&self, signal: &Signal) -> bool {
+        match signal {
+            Signal::Icmp(error) => {
+                error.outcome(self.subject.target.address, self.source.map(|s| s.ip())).is_some()
+            }
+            Signal::Proven(_)
+            | Signal::Wrong(_)
+            | Signal::Ended(_)
+            | Signal::Reset
+            | Signal::NoRoute(_)
+            | Signal::Local(_) => true,
         }
-        if let Some(slot) = self.sources.get_mut(number) {
-            *slot = slot.or(source);
+    }
+
+    fn measured(&mut self, number: usize, rtt: Option<RoundTrip>) {
+        let Some(rtt) = rtt else { return };
+        if let Some(slot @ None) = self.rtts.get_mut(number) {
+            *slot = Some(rtt.duration());
+            self.subject.measured(rtt);
         }
     }
 
@@ -265,10 +280,8 @@ impl Running {
         for number in 0..self.rtts.len() {
             self.evidence.give_up(number, now);
         }
-        let number = decision.attempt;
-        let rtt = number.and_then(|n| self.rtts.get(n).copied().flatten());
-        let source = self.sources.iter().copied().flatten().next();
-        Outcome { decision, rtt, source, evidence: self.evidence }
+        let rtt = decision.attempt.and_then(|n| self.rtts.get(n).copied().flatten());
+        Outcome { decision, rtt, source: self.source, evidence: self.evidence }
     }
 }
 

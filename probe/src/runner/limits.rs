@@ -3,12 +3,12 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use sekisho_checks::pace::Limiter;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Targets whose rate is remembered. Beyond that, those that are idle are forgotten.
 const TARGETS: usize = 4_096;
@@ -28,7 +28,7 @@ pub struct Rates {
 
 impl Default for Rates {
     fn default() -> Self {
-        Self { per_target: 20, burst: 40, total: 5_000, concurrency: 800 }
+        Self { per_target: 20, burst: 40, total: 5_000, concurrency: 2_000 }
     }
 }
 
@@ -37,7 +37,7 @@ impl Default for Rates {
 pub struct Limits {
     rates: Rates,
     began: Instant,
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
     booked: Mutex<Booked>,
 }
 
@@ -56,33 +56,43 @@ impl Limits {
         Self {
             rates,
             began: Instant::now(),
-            slots: Semaphore::new(slots),
+            slots: Arc::new(Semaphore::new(slots)),
             booked: Mutex::new(Booked { total, targets: HashMap::new() }),
         }
     }
 
     /// Waits until an attempt to the target may begin. The attempt holds the permit.
-    pub(crate) async fn admit(&self, target: IpAddr) -> Option<SemaphorePermit<'_>> {
-        let permit = self.slots.acquire().await.ok()?;
-        let now = self.began.elapsed();
-        let at = self.book(target, now);
-        if at > now {
-            tokio::time::sleep(at - now).await;
-        }
+    ///
+    /// Whoever waits for the total rate holds no slot. The target's own rate comes last, so that what waited for a slot
+    /// is not sent in one burst.
+    pub(crate) async fn admit(&self, target: IpAddr) -> Option<OwnedSemaphorePermit> {
+        let at = self.booked().total.book(self.began.elapsed());
+        self.sleep_until(at).await;
+        let permit = self.slots.clone().acquire_owned().await.ok()?;
+        let at = self.book(target);
+        self.sleep_until(at).await;
         Some(permit)
     }
 
-    fn book(&self, target: IpAddr, now: Duration) -> Duration {
-        let mut booked = self.booked.lock().unwrap_or_else(PoisonError::into_inner);
+    async fn sleep_until(&self, at: Duration) {
+        let wait = at.saturating_sub(self.began.elapsed());
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    fn booked(&self) -> MutexGuard<'_, Booked> {
+        self.booked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn book(&self, target: IpAddr) -> Duration {
+        let now = self.began.elapsed();
+        let mut booked = self.booked();
         if booked.targets.len() >= TARGETS {
             booked.targets.retain(|_, limiter| !limiter.is_idle(now));
         }
         let rates = self.rates;
-        let own = booked
-            .targets
-            .entry(target)
-            .or_insert_with(|| Limiter::new(rates.per_target, rates.burst))
-            .book(now);
-        booked.total.book(now).max(own)
+        let fresh = || Limiter::new(rates.per_target, rates.burst);
+        booked.targets.entry(target).or_insert_with(fresh).book(now)
     }
 }

@@ -170,8 +170,7 @@ async fn ask(subject: &Arc<Subject>, service: Service, hops: std::ops::RangeIncl
 
 async fn meet(subject: &Arc<Subject>, service: Service, ttl: u8) -> Met {
     for _ in 0..TRIES {
-        let told = flow::once(subject.clone(), service, Some(ttl), subject.within()).await;
-        match told.and_then(|told| told.signal) {
+        match flow::once(subject.clone(), service, Some(ttl), subject.within()).await {
             Some(Signal::Icmp(error)) if error.is_ttl_exceeded() => return Met::Router(error.offender),
             Some(Signal::Icmp(_) | Signal::Proven(_) | Signal::Wrong(_) | Signal::Ended(_)) => {
                 return Met::End;

@@ -9,12 +9,12 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use sekisho_checks::flow::Signal;
 use sekisho_model::Service;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 
 use super::flow::{self, Outcome, Subject};
 
@@ -81,9 +81,9 @@ impl Device {
             controls.spawn(flow::once(self.subject.clone(), self.service, None, self.subject.within()));
         }
         let mut answered = 0;
-        while let Some(told) = controls.join_next().await {
-            let signal = told.ok().flatten().and_then(|told| told.signal);
-            answered += usize::from(matches!(signal, Some(Signal::Icmp(e)) if e.offender == self.address));
+        while let Some(signal) = controls.join_next().await {
+            answered +=
+                usize::from(matches!(signal, Ok(Some(Signal::Icmp(e))) if e.offender == self.address));
         }
         *last = Some((Instant::now(), answered >= ANSWERS));
         answered >= ANSWERS
@@ -110,8 +110,7 @@ pub(super) async fn settle(
         tokio::time::sleep(PAUSE * (round + 1)).await;
         let at = subject.began.elapsed();
         let place = outcome.evidence.begin(at, None);
-        let told = flow::once(subject.clone(), service, None, subject.within()).await;
-        let signal = told.and_then(|told| told.signal);
+        let signal = flow::once(subject.clone(), service, None, subject.within()).await;
         outcome.evidence.end(place, signal.as_ref(), subject.began.elapsed());
         if let Some(signal) = signal {
             outcome.decision.signal = Some(signal);
