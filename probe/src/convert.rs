@@ -43,7 +43,9 @@ pub(crate) fn job(job: v1::Job) -> Result<Job, String> {
     let mut places = Vec::with_capacity(targets);
     let mut known = Vec::with_capacity(targets);
     for target in job.targets {
-        places.push(target.address.parse().ok().map(|address| {
+        places.push(target.address.parse::<IpAddr>().ok().map(|address| {
+            // An IPv4 address in IPv6 clothes is the same host, with the same scope and budget.
+            let address = address.to_canonical();
             known.push(Target { host: text(target.host), domain: text(target.domain), address });
             known.len() - 1
         }));
@@ -60,7 +62,14 @@ fn task(task: v1::Task, places: &[Option<usize>]) -> JobTask {
             refused("unsupported-task", "this version of the probe does not know the kind of task".to_owned())
         }
         Some(v1::task::Kind::Discovery(discovery)) => {
-            let servers = discovery.dns_servers.iter().filter_map(|s| s.parse().ok()).collect();
+            let servers: Vec<IpAddr> = discovery
+                .dns_servers
+                .iter()
+                .filter_map(|s| s.parse::<IpAddr>().ok().map(|ip| ip.to_canonical()))
+                .collect();
+            if servers.len() < discovery.dns_servers.len() {
+                return refused("bad-task", "a DNS server to ask has no usable address".to_owned());
+            }
             match text(discovery.domain) {
                 Some(domain) => JobTask::Discover { number, domain, servers },
                 None => refused("bad-task", "the domain to discover has no name".to_owned()),

@@ -213,6 +213,7 @@ impl Scope {
         if let Some(problem) = &self.problem {
             return Err(format!("nothing is allowed: {problem}"));
         }
+        let address = address.to_canonical();
         if self.rules.iter().any(|rule| rule.allows(address, transport, port)) {
             return Ok(());
         }
@@ -295,6 +296,12 @@ mod tests {
                 && may(&scope, "fd00::5", "ldap")
                 && !may(&scope, "fd00::5", "smb")
         );
+    }
+
+    #[test]
+    fn an_ipv4_address_in_ipv6_clothes_is_ipv4() {
+        assert!(!may(&scope(&["::/0"]), "::ffff:10.77.1.10", "smb"));
+        assert!(may(&scope(&["10.77.1.0/24"]), "::ffff:10.77.1.10", "smb"));
     }
 
     #[test]

@@ -4,7 +4,11 @@
 //! it is full is dropped and counted, and its task ends as missed. The oldest observations are kept, because they are
 //! the ones that nobody can make again.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context;
 use prost::Message;
@@ -62,7 +66,10 @@ impl Spool {
         let (news, watched) = watch::channel(held.clone());
         std::thread::Builder::new()
             .name("spool".to_owned())
-            .spawn(move || Owner { database, held, news }.serve(inbox))
+            .spawn({
+                let state = state.to_owned();
+                move || Owner { state, database: Some(database), held, news }.serve(inbox)
+            })
             .context("cannot start the spool's thread")?;
         Ok(Self { commands, held: watched })
     }
@@ -75,12 +82,17 @@ impl Spool {
     }
 
     /// The oldest observations with a number above `number`.
-    pub(crate) async fn after(&self, number: u64, limit: usize) -> Vec<(u64, v1::Observation)> {
+    ///
+    /// # Errors
+    /// The disk fails; nothing is lost by that.
+    pub(crate) async fn after(
+        &self,
+        number: u64,
+        limit: usize,
+    ) -> anyhow::Result<Vec<(u64, v1::Observation)>> {
         let (reply, answer) = oneshot::channel();
-        if self.commands.send(Command::After(number, limit, reply)).await.is_err() {
-            return Vec::new();
-        }
-        answer.await.unwrap_or_default()
+        self.commands.send(Command::After(number, limit, reply)).await.context("the spool has ended")?;
+        answer.await.context("the spool cannot be read")
     }
 
     /// Forgets observations that the controller has committed.
@@ -145,7 +157,9 @@ fn job_of(observation: &v1::Observation) -> Option<Uuid> {
 
 /// The thread that owns the file.
 struct Owner {
-    database: Database,
+    state: PathBuf,
+    /// `None` after a failure, until it is opened again: the library refuses a file that failed once.
+    database: Option<Database>,
     held: Held,
     news: watch::Sender<Held>,
 }
@@ -154,6 +168,9 @@ impl Owner {
     fn serve(mut self, mut inbox: mpsc::Receiver<Command>) {
         let mut waiting = None;
         while let Some(command) = waiting.take().or_else(|| inbox.blocking_recv()) {
+            if self.database.is_none() {
+                self.reopen();
+            }
             let done = match command {
                 Command::Append(first) => {
                     let mut batch = vec![*first];
@@ -167,7 +184,11 @@ impl Owner {
                             Err(_) => break,
                         }
                     }
-                    self.append(&batch)
+                    let kept = self.append(&batch);
+                    if kept.is_err() {
+                        self.held.dropped += batch.len() as u64;
+                    }
+                    kept
                 }
                 Command::After(number, limit, reply) => self.after(number, limit).map(|found| {
                     // Whoever asked may be gone: the session ended.
@@ -178,16 +199,35 @@ impl Owner {
                 }),
             };
             if let Err(error) = done {
-                tracing::error!(%error, "the spool cannot be used: is the disk full?");
+                tracing::error!(%error, dropped = self.held.dropped, "the spool cannot be used: is the disk full?");
+                self.database = None;
             }
             self.news.send_replace(self.held.clone());
         }
     }
 
+    /// Opens the file again after a failure. What it holds is counted anew.
+    fn reopen(&mut self) {
+        let opened = open(&self.state).and_then(|database| Ok((count(&database)?, database)));
+        match opened {
+            Ok((held, database)) => {
+                let (last, dropped) = (self.held.last.max(held.last), self.held.dropped);
+                self.held = Held { last, dropped, ..held };
+                self.database = Some(database);
+                tracing::info!(rows = self.held.rows, dropped, "the spool is open again");
+            }
+            Err(error) => tracing::debug!(%error, "the spool cannot be opened yet"),
+        }
+    }
+
+    fn database(&self) -> anyhow::Result<&Database> {
+        self.database.as_ref().context("the spool is closed after a failure")
+    }
+
     fn append(&mut self, batch: &[v1::Observation]) -> anyhow::Result<()> {
         let mut held = self.held.clone();
         let mut jobs = (*held.jobs).clone();
-        let write = self.database.begin_write()?;
+        let write = self.database()?.begin_write()?;
         {
             let mut table = write.open_table(TABLE)?;
             for observation in batch {
@@ -218,12 +258,15 @@ impl Owner {
     fn after(&self, number: u64, limit: usize) -> anyhow::Result<Vec<(u64, v1::Observation)>> {
         let mut found = Vec::new();
         for row in
-            self.database.begin_read()?.open_table(TABLE)?.range(number.saturating_add(1)..)?.take(limit)
+            self.database()?.begin_read()?.open_table(TABLE)?.range(number.saturating_add(1)..)?.take(limit)
         {
             let (number, bytes) = row?;
-            let observation =
-                v1::Observation::decode(bytes.value()).context("a row of the spool is damaged")?;
-            found.push((number.value(), observation));
+            match v1::Observation::decode(bytes.value()) {
+                Ok(observation) => found.push((number.value(), observation)),
+                Err(error) => {
+                    tracing::error!(%error, number = number.value(), "a row of the spool is damaged");
+                }
+            }
         }
         Ok(found)
     }
@@ -231,7 +274,7 @@ impl Owner {
     fn forget(&mut self, numbers: &[u64]) -> anyhow::Result<()> {
         let mut held = self.held.clone();
         let mut jobs = (*held.jobs).clone();
-        let write = self.database.begin_write()?;
+        let write = self.database()?.begin_write()?;
         {
             let mut table = write.open_table(TABLE)?;
             for number in numbers {
@@ -280,13 +323,13 @@ mod tests {
         }
         let held = settled(&spool, 10).await;
         assert_eq!(held.jobs.get(&job), Some(&10));
-        let first: Vec<u64> = spool.after(0, 4).await.iter().map(|(n, _)| *n).collect();
+        let first: Vec<u64> = spool.after(0, 4).await.unwrap().iter().map(|(n, _)| *n).collect();
         spool.forget(first.clone()).await;
         settled(&spool, 6).await;
         drop(spool);
 
         let spool = reopen(dir.path()).await;
-        let left = spool.after(0, 100).await;
+        let left = spool.after(0, 100).await.unwrap();
         assert_eq!(left.iter().map(|(_, o)| o.task).collect::<Vec<_>>(), [4, 5, 6, 7, 8, 9]);
         spool.append(observation(job, 10)).await;
         let held = settled(&spool, 7).await;

@@ -1,6 +1,7 @@
 //! The lab's truth table, checked from every VLAN at once, again and again.
 //!
 //! `SEKISHO_TRUTH_RUNS` sets how often (20).
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::print_stderr, reason = "progress of a long test")]
 
 use std::{process::Stdio, time::Instant};
@@ -113,4 +114,43 @@ fn without_permission_to_ping_the_echo_is_failed_and_the_rest_is_tested() {
     let detail = matrix.cells[0].facts["detail"].to_string();
     assert!(detail.contains("ping_group_range"), "{detail}");
     assert_eq!(output.status.code(), Some(3));
+}
+
+/// What came of services of dc1, seen from a VLAN as nobody: how many of each outcome.
+fn outcomes(lab: &Lab, vlan: &str, arguments: &[String]) -> std::collections::BTreeMap<String, usize> {
+    let programs = Programs::new().unwrap();
+    let mut argv = vec![programs.path("sekisho-probe").to_string_lossy().into_owned(), "check".to_owned()];
+    argv.extend(["10.77.1.10", "--format", "json"].map(str::to_owned));
+    argv.extend(arguments.iter().cloned());
+    let output = lab.exec_as("nobody", vlan, argv).unwrap().output().unwrap();
+    let matrix: Matrix = serde_json::from_slice(&output.stdout).unwrap();
+    let mut counted = std::collections::BTreeMap::new();
+    for cell in matrix.cells {
+        *counted.entry(cell.outcome.word().to_owned()).or_insert(0) += 1;
+    }
+    counted
+}
+
+/// A router that rations its ICMP errors (the default of Linux) lets rejections look like drops.
+#[test]
+fn rationed_rejections_are_not_taken_for_silence() {
+    let lab = Lab::up(&Options::named(format!("t-ration-{}", std::process::id()))).unwrap();
+    let sysctl = ["sysctl", "-q", "net.ipv4.icmp_ratelimit=1000", "net.ipv4.icmp_ratemask=6168"];
+    assert!(lab.exec("edge", sysctl).unwrap().status().unwrap().success());
+    let acl = "table ip rationed {\n chain forward {\n  type filter hook forward priority -10;\n  \
+               tcp dport 3001-3012 reject with icmp admin-prohibited\n  tcp dport 3013-3014 drop\n }\n}\n";
+    lab.nft("edge", acl).unwrap();
+    let services: Vec<String> =
+        (3001..=3014).flat_map(|port| ["--service".to_owned(), format!("tcp/{port}")]).collect();
+    let counted = outcomes(&lab, "vlan10", &services);
+    assert_eq!(counted, [("filtered".to_owned(), 2), ("rejected".to_owned(), 12)].into());
+}
+
+/// Silent flows must not wait for each other's sockets.
+#[test]
+fn silence_ends_also_with_one_attempt_at_a_time() {
+    let lab = Lab::up(&Options::named(format!("t-narrow-{}", std::process::id()))).unwrap();
+    let arguments = ["--service", "cldap", "--service", "smb", "--service", "dns-udp", "--concurrency", "1"];
+    let counted = outcomes(&lab, "vlan20", &arguments.map(str::to_owned));
+    assert_eq!(counted, [("filtered".to_owned(), 2), ("open".to_owned(), 1)].into());
 }

@@ -216,7 +216,13 @@ impl Session<'_> {
 
     async fn take_job(&mut self, job: v1::Job) -> anyhow::Result<()> {
         let id = job.id.clone();
-        let started = convert::job(job).and_then(|job| self.agent.jobs.start(job));
+        let started = convert::job(job).and_then(|job| {
+            let id = job.id;
+            self.agent.jobs.start(job)?;
+            // Sent again: what ended of it before is not its end.
+            self.agent.finished.remove(&id);
+            Ok(())
+        });
         if let Err(why) = started {
             tracing::error!(why, "a job is refused");
             self.send(FromProbe::JobFinished(v1::JobFinished { job: id })).await?;
@@ -228,7 +234,8 @@ impl Session<'_> {
         let mut numbers = Vec::new();
         let mut observations = Vec::new();
         let mut bytes = 0;
-        for (number, observation) in self.agent.spool.after(self.cursor, limits::OBSERVATIONS_PER_BATCH).await
+        for (number, observation) in
+            self.agent.spool.after(self.cursor, limits::OBSERVATIONS_PER_BATCH).await?
         {
             bytes += observation.encoded_len();
             if bytes > BATCH_BYTES && !observations.is_empty() {

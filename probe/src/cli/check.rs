@@ -132,7 +132,7 @@ async fn one(args: &Args, name: &str) -> anyhow::Result<Vec<Target>> {
     let domain = args.domain.as_ref().map(|d| canonical(d));
     let bare = |address| Target { host: None, domain: domain.clone(), address };
     if let Ok(address) = name.parse::<IpAddr>() {
-        return Ok(vec![bare(address)]);
+        return Ok(vec![bare(address.to_canonical())]);
     }
     if let Ok(net) = name.parse::<ipnet::IpNet>() {
         return Ok(net.hosts().take(TARGETS + 1).map(bare).collect());

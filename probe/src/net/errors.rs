@@ -36,6 +36,12 @@ pub(super) fn set_ttl(socket: &socket2::Socket, address: IpAddr, ttl: Option<u8>
 
 /// Takes the first ICMP error off the socket's error queue.
 pub(super) fn icmp_error(socket: &impl AsRawFd) -> Option<IcmpError> {
+    icmp_error_about(socket, |_| true)
+}
+
+/// Takes ICMP errors off the socket's error queue up to the first that is about a packet of ours: raw sockets are told of
+/// everybody's. The packet is what the error message quotes of it, without its IP header.
+pub(super) fn icmp_error_about(socket: &impl AsRawFd, ours: impl Fn(&[u8]) -> bool) -> Option<IcmpError> {
     for _ in 0..QUEUE_READS {
         let mut data = [0_u8; 256];
         let mut control = vec![0_u8; 256];
@@ -48,7 +54,8 @@ pub(super) fn icmp_error(socket: &impl AsRawFd) -> Option<IcmpError> {
         )
         .ok()?;
         let error = message.cmsgs().ok()?.find_map(|control| from_control(&control));
-        if error.is_some() {
+        let length = message.bytes;
+        if error.is_some() && ours(data.get(..length).unwrap_or_default()) {
             return error;
         }
     }

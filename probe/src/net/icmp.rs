@@ -115,7 +115,11 @@ impl Ready {
                     }
                 }
                 Err(error) => {
-                    return Told::signal(errors::signal(&error, errors::icmp_error(&socket), "receive"));
+                    let icmp = errors::icmp_error_about(&socket, |quoted| is_request(quoted, aim, &request));
+                    // A raw socket fails with errors about anybody's packets.
+                    if icmp.is_some() || aim.icmp != IcmpAccess::Raw {
+                        return Told::signal(errors::signal(&error, icmp, "receive"));
+                    }
                 }
             }
         }
@@ -159,6 +163,13 @@ fn is_reply(packet: &[u8], aim: Aim, nonce: &[u8; 16]) -> bool {
     };
     let kind = if aim.address.is_ipv4() { ECHO_V4.1 } else { ECHO_V6.1 };
     packet.first() == Some(&kind) && packet.get(8..24) == Some(nonce.as_slice())
+}
+
+/// Whether an ICMP error quotes our request: type, identifier and sequence number. An unprivileged socket is told of
+/// no others.
+fn is_request(quoted: &[u8], aim: Aim, request: &[u8]) -> bool {
+    aim.icmp != IcmpAccess::Raw
+        || (quoted.first() == request.first() && quoted.get(4..8) == request.get(4..8) && quoted.len() >= 8)
 }
 
 #[cfg(test)]

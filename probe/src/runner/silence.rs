@@ -1,12 +1,13 @@
 //! Whether a silence is a silence: routers ration their ICMP errors, so a rejection can look like a drop.
 //!
 //! Linux routers send one ICMP error a second to each destination after a burst of six (`net.ipv4.icmp_ratelimit`),
-//! others ration alike. When some device is known to reject, its rejection is asked for again, several times at once,
-//! right after the silence. A device that answers most of them at once is not rationing, and the silence is real. One
-//! that does not may be rationing: the silent flow is tried again after longer and longer pauses.
+//! others ration alike. When a device is known to reject, the silent flow is tried once more and right after it the flow
+//! that the device rejects: the control. A control that is answered proves that the device had an answer left, so it did
+//! not swallow one for the silent flow. Two such pairs are asked for, because one packet may be lost. As long as the
+//! control stays silent too, nothing is proved, and the pair is repeated after a pause.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -14,25 +15,28 @@ use std::{
 
 use sekisho_checks::flow::Signal;
 use sekisho_model::Service;
-use tokio::{task::JoinSet, time::Instant};
+use tokio::time::Instant;
 
 use super::flow::{self, Outcome, Subject};
 
 /// Devices remembered. Further ones serve as no control.
 const DEVICES: usize = 64;
-/// Controls sent at once, and how many must be answered for the device to count as not rationing.
-const CONTROLS: usize = 4;
-const ANSWERS: usize = 2;
-/// How long the result of a control holds for other flows.
-const HOLDS: Duration = Duration::from_millis(400);
-/// Times that a silent flow is tried again, and the first pause before; each pause is longer by the same.
-const ROUNDS: u32 = 4;
+/// Devices asked about one flow.
+const ASKED: usize = 3;
+/// Pairs in which the control was answered, until the silence is believed.
+const PAIRS: u32 = 2;
+/// Pairs tried with one device, and the pause after one that proved nothing.
+const ROUNDS: u32 = 30;
 const PAUSE: Duration = Duration::from_millis(1_200);
+/// A control serves all flows that were tried at most this long before it.
+const TOGETHER: Duration = Duration::from_millis(250);
+/// The control waits for other flows that are about to be tried.
+const GATHER: Duration = Duration::from_millis(30);
 
 /// The devices that were seen to reject in one run, and how to make them do so again.
 #[derive(Debug, Default)]
 pub(super) struct Rejections {
-    devices: Mutex<HashMap<IpAddr, Arc<Device>>>,
+    devices: Mutex<BTreeMap<(IpAddr, IpAddr), Arc<Device>>>,
 }
 
 #[derive(Debug)]
@@ -40,6 +44,7 @@ struct Device {
     address: IpAddr,
     subject: Arc<Subject>,
     service: Service,
+    /// When the last control was sent, and whether it was answered.
     last: tokio::sync::Mutex<Option<(Instant, bool)>>,
 }
 
@@ -53,40 +58,49 @@ pub(super) fn note(address: IpAddr, subject: &Arc<Subject>, service: Service) {
 impl Rejections {
     fn note(&self, address: IpAddr, subject: &Arc<Subject>, service: Service) {
         let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
-        if devices.len() < DEVICES || devices.contains_key(&address) {
+        let key = (address, subject.target.address);
+        if devices.len() < DEVICES && !devices.contains_key(&key) {
             let last = tokio::sync::Mutex::new(None);
-            devices.insert(address, Arc::new(Device { address, subject: subject.clone(), service, last }));
+            devices.insert(key, Arc::new(Device { address, subject: subject.clone(), service, last }));
         }
     }
 
-    /// A device that rejected something on the way to this target, or else to any.
-    fn suspect(&self, target: IpAddr) -> Option<Arc<Device>> {
+    /// The devices that rejected something on the way to this target, or else to any other.
+    fn suspects(&self, target: IpAddr) -> Vec<Arc<Device>> {
         let devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
-        let near = devices.values().find(|d| d.subject.target.address == target);
-        near.or_else(|| devices.values().next()).cloned()
+        let near: Vec<_> =
+            devices.values().filter(|d| d.subject.target.address == target).take(ASKED).cloned().collect();
+        if !near.is_empty() {
+            return near;
+        }
+        let mut far: Vec<Arc<Device>> = Vec::new();
+        for device in devices.values() {
+            // What another target rejects by itself says nothing about the way to this one.
+            let own = device.address == device.subject.target.address;
+            if !own && far.len() < ASKED && !far.iter().any(|d| d.address == device.address) {
+                far.push(device.clone());
+            }
+        }
+        far
     }
 }
 
 impl Device {
-    /// Whether the device answers everything that it rejects just now.
-    async fn answers(&self) -> bool {
+    /// Whether the device answers a control that is sent after `tried`.
+    async fn answers_after(&self, tried: Instant) -> bool {
         let mut last = self.last.lock().await;
-        if let Some((at, answers)) = *last
-            && at.elapsed() < HOLDS
+        if let Some((sent, answered)) = *last
+            && sent >= tried
+            && sent.duration_since(tried) < TOGETHER
         {
-            return answers;
+            return answered;
         }
-        let mut controls = JoinSet::new();
-        for _ in 0..CONTROLS {
-            controls.spawn(flow::once(self.subject.clone(), self.service, None, self.subject.within()));
-        }
-        let mut answered = 0;
-        while let Some(signal) = controls.join_next().await {
-            answered +=
-                usize::from(matches!(signal, Ok(Some(Signal::Icmp(e))) if e.offender == self.address));
-        }
-        *last = Some((Instant::now(), answered >= ANSWERS));
-        answered >= ANSWERS
+        tokio::time::sleep(GATHER).await;
+        let sent = Instant::now();
+        let signal = flow::once(self.subject.clone(), self.service, None, self.subject.within()).await;
+        let answered = matches!(signal, Some(Signal::Icmp(e)) if e.offender == self.address);
+        *last = Some((sent, answered));
+        answered
     }
 }
 
@@ -97,26 +111,29 @@ pub(super) async fn settle(
     service: Service,
     outcome: &mut Outcome,
 ) -> Option<IpAddr> {
-    let mut rationing = None;
-    for round in 0..=ROUNDS {
-        let device = subject.rejections.upgrade()?.suspect(subject.target.address)?;
-        if device.answers().await {
-            return None;
+    let devices = subject.rejections.upgrade()?.suspects(subject.target.address);
+    for device in devices {
+        let (mut pairs, mut rounds) = (0, 0);
+        while pairs < PAIRS {
+            if rounds == ROUNDS {
+                return Some(device.address);
+            }
+            rounds += 1;
+            let place = outcome.evidence.begin(subject.began.elapsed(), None);
+            let flow = flow::once(subject.clone(), service, None, subject.within());
+            let (signal, answered) = tokio::join!(flow, device.answers_after(Instant::now()));
+            outcome.evidence.end(place, signal.as_ref(), subject.began.elapsed());
+            if let Some(signal) = signal {
+                outcome.decision.signal = Some(signal);
+                return None;
+            }
+            outcome.decision.silent += 1;
+            if answered {
+                pairs += 1;
+            } else {
+                tokio::time::sleep(PAUSE).await;
+            }
         }
-        rationing = Some(device.address);
-        if round == ROUNDS {
-            break;
-        }
-        tokio::time::sleep(PAUSE * (round + 1)).await;
-        let at = subject.began.elapsed();
-        let place = outcome.evidence.begin(at, None);
-        let signal = flow::once(subject.clone(), service, None, subject.within()).await;
-        outcome.evidence.end(place, signal.as_ref(), subject.began.elapsed());
-        if let Some(signal) = signal {
-            outcome.decision.signal = Some(signal);
-            return None;
-        }
-        outcome.decision.silent += 1;
     }
-    rationing
+    None
 }

@@ -42,8 +42,13 @@ impl Run {
         let again: Vec<Task> = changed.iter().map(|(task, _)| Task { last: None, ..*task }).collect();
         let mut second = self.collect(again).await;
         for (task, first) in changed {
-            let Some(place) = second.iter().position(|o| o.number == task.number) else { continue };
-            self.hand_in(confirm(task, first, second.swap_remove(place))).await;
+            let again =
+                second.iter().position(|o| o.number == task.number).map(|place| second.swap_remove(place));
+            self.hand_in(match again {
+                Some(again) => confirm(task, first, again),
+                None => first,
+            })
+            .await;
         }
     }
 
@@ -94,9 +99,7 @@ impl Run {
                 let mut rationing = None;
                 match &seen.decision.signal {
                     None => rationing = silence::settle(&subject, task.service, &mut seen).await,
-                    Some(Signal::Icmp(error)) if error.offender != subject.target.address => {
-                        silence::note(error.offender, &subject, task.service);
-                    }
+                    Some(Signal::Icmp(error)) => silence::note(error.offender, &subject, task.service),
                     Some(_) => {}
                 }
                 (task, seen, rationing)
