@@ -146,6 +146,11 @@ fn store_trust(state: &Path, trust: &[Vec<u8>]) -> anyhow::Result<()> {
     if trust.is_empty() || trust.len() > CONTROLLERS {
         bail!("the controller named {} CA certificates; from 1 to {CONTROLLERS} are taken", trust.len());
     }
+    // Before anything is overwritten: a damaged certificate on disk would keep the probe out for ever.
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in trust {
+        roots.add(certificate.clone().into()).context("the controller named a damaged CA certificate")?;
+    }
     write(&state.join(TRUST), to_pem(trust).as_bytes())
 }
 

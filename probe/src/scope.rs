@@ -232,6 +232,7 @@ pub fn path(state: &Path) -> PathBuf {
 pub fn file_text(rules: &[String]) -> String {
     let mut text = String::from(
         "# What this probe may do. The controller cannot widen it. Read again before every job.\n\
+         # The rates below count from the next start of the probe.\n\
          # CIDR[:PORTS], for example \"10.0.0.0/24\" or \"10.0.0.10/32:icmp,53,88,135-139\".\n\
          allow = [\n",
     );
