@@ -101,7 +101,11 @@ fn start_log(format: LogFormat) -> anyhow::Result<()> {
         }
         Ok(_) | Err(_) => EnvFilter::new(LOG),
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // A log that cannot be written must not take the controller down: by default that panics.
+        .log_internal_errors(false);
     match format {
         LogFormat::Text => {
             let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());

@@ -8,6 +8,7 @@ mod controller;
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::Path,
@@ -256,6 +257,26 @@ fn what_cannot_be_is_told_with_what_to_do() {
     let refused = fails(place.bare().args(["matrix", "--bogus"]));
     assert!(refused.contains("--bogus"), "{refused}");
     assert!(place.bare().arg("--help").stdout(Stdio::null()).status().unwrap().success());
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_nobody() {
+    let place = Place::new();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut child = place
+        .serve(&[])
+        .env("RUST_LOG", "debug")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::from(full))
+        .spawn()
+        .unwrap();
+    let mut ready = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    assert!(ready.starts_with("ready "), "{ready:?}");
+    let listed = place.sekisho().args(["sweep", "list"]).output().unwrap();
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    kill(i32::try_from(child.id()).unwrap(), Signal::SIGTERM);
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]
