@@ -2,16 +2,17 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use sekisho::service::{Discovered, Error, OrderTaskKind, SweepRef, SweepRequest};
+use sekisho::service::{Discovered, Error, OrderTaskKind, Settings, SweepRef, SweepRequest};
 use sekisho_model::{Outcome, SweepState};
 use sekisho_proto::v1::{self, controller_message::Message as Out, probe_message::Message as In};
 use tonic::Code;
 use uuid::Uuid;
 
 use crate::{
+    cluster,
     fleet::{Controller, LISTED, SEARCHED, observed, operator, results, settings},
     link::{listening, observations},
-    link_support::{Link, request},
+    link_support::{Link, Listening, request},
 };
 
 #[tokio::test]
@@ -227,6 +228,27 @@ async fn hundreds_of_sessions_with_one_certificate_leave_the_others_alone() {
     }
     listening.controller.run().await;
     assert_eq!(honest.job().await.tasks.len(), 24);
+}
+
+#[tokio::test]
+async fn a_probe_that_floods_and_does_not_read_loses_its_session_and_nobody_elses() {
+    let settings = Settings { heartbeat: Duration::from_millis(300), ..Settings::default() };
+    let listening = Listening::start(cluster::shared().database().await, settings).await;
+    listening.controller.apply(LISTED).await;
+    let (_, identity) = listening.enrol("vlan10").await;
+    let flood = listening.session(&identity, Vec::new()).await;
+    let ended = tokio::time::timeout(Duration::from_secs(60), async {
+        let mut sent = 0_u64;
+        while flood.try_send(In::Heartbeat(v1::Heartbeat { sequence: sent, ..Default::default() })).await {
+            sent += 1;
+        }
+        sent
+    });
+    let sent = ended.await.expect("the flood is ended");
+    assert!(sent < 1_000_000, "{sent} messages were taken");
+    let mut again = listening.session(&identity, Vec::new()).await;
+    again.send(In::Heartbeat(v1::Heartbeat { sequence: 1, ..Default::default() })).await;
+    assert!(matches!(again.next().await, Out::Heartbeat(_)));
 }
 
 #[tokio::test]

@@ -82,6 +82,8 @@ impl Listening {
             tls = tls.identity(tonic::transport::Identity::from_pem(chain, key));
         }
         let endpoint = Endpoint::from_shared(format!("https://{}", self.address)).unwrap();
+        // Little room for what is not read, so that it is soon used up.
+        let endpoint = endpoint.initial_stream_window_size(1 << 16);
         endpoint.tls_config(tls).unwrap().connect().await.unwrap()
     }
 
@@ -179,6 +181,11 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) async fn send(&self, message: In) {
         self.sender.send(ProbeMessage { message: Some(message) }).await.unwrap();
+    }
+
+    /// Says whether the session still takes messages.
+    pub(crate) async fn try_send(&self, message: In) -> bool {
+        self.sender.send(ProbeMessage { message: Some(message) }).await.is_ok()
     }
 
     /// The next message.
