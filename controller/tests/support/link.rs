@@ -83,7 +83,7 @@ impl Listening {
         }
         let endpoint = Endpoint::from_shared(format!("https://{}", self.address)).unwrap();
         // Little room for what is not read, so that it is soon used up.
-        let endpoint = endpoint.initial_stream_window_size(1 << 16);
+        let endpoint = endpoint.initial_stream_window_size(1 << 12);
         endpoint.tls_config(tls).unwrap().connect().await.unwrap()
     }
 
