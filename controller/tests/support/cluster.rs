@@ -70,8 +70,16 @@ impl Cluster {
     /// Kills the server as if its machine had lost power.
     pub(crate) fn crash(&self) {
         let file = std::fs::read_to_string(self.directory.join("data/postmaster.pid")).unwrap();
-        let pid = file.lines().next().unwrap().parse().unwrap();
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+        let pid: i32 = file.lines().next().unwrap().parse().unwrap();
+        // Its children would serve on for a moment: a commit of theirs after the crash is none.
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        let kill =
+            |pid| nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+        kill(pid).unwrap();
+        for child in children.split_whitespace() {
+            // One that has ended meanwhile is as good.
+            kill(child.parse().unwrap()).ok();
+        }
     }
 
     fn options(&self, database: &str) -> PgConnectOptions {

@@ -55,7 +55,13 @@ pub(super) fn enroll(args: Enroll) -> anyhow::Result<ExitCode> {
 
 pub(super) fn run(args: &Run) -> anyhow::Result<ExitCode> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        // A log that cannot be written must not end the probe.
+        .log_internal_errors(false)
+        .init();
     super::runtime()?.block_on(agent::run(&args.state_dir))?;
     Ok(ExitCode::SUCCESS)
 }
