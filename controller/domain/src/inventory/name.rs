@@ -13,13 +13,9 @@ const NAME_LETTERS: usize = 64;
 const DNS_BYTES: usize = 253;
 const DNS_LABEL_BYTES: usize = 63;
 
-macro_rules! checked_text {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
-
+/// What every checked text can do besides being parsed.
+macro_rules! text_value {
+    ($name:ident) => {
         impl $name {
             /// The text.
             #[must_use]
@@ -35,7 +31,7 @@ macro_rules! checked_text {
         }
 
         impl TryFrom<String> for $name {
-            type Error = BadName;
+            type Error = <Self as FromStr>::Err;
 
             fn try_from(text: String) -> Result<Self, Self::Error> {
                 text.parse()
@@ -47,6 +43,18 @@ macro_rules! checked_text {
                 name.0
             }
         }
+    };
+}
+pub(super) use text_value;
+
+macro_rules! checked_text {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        text_value!($name);
     };
 }
 

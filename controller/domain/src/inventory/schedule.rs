@@ -6,45 +6,13 @@ use croner::parser::{CronParser, Seconds, Year};
 use jiff::{SignedDuration, tz::TimeZoneDatabase};
 use serde::{Deserialize, Serialize};
 
-use super::{DnsName, Entry, Fields, Name, known::listed, list_text, policy};
-
-macro_rules! checked_word {
-    ($name:ident) => {
-        impl $name {
-            /// The text.
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(&self.0)
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = String;
-
-            fn try_from(text: String) -> Result<Self, Self::Error> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(word: $name) -> Self {
-                word.0
-            }
-        }
-    };
-}
+use super::{DnsName, Entry, Fields, Name, known::listed, list_text, name::text_value, policy};
 
 /// A cron expression of five fields that fires at some time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Cron(String);
-checked_word!(Cron);
+text_value!(Cron);
 
 impl FromStr for Cron {
     type Err = String;
@@ -66,7 +34,7 @@ impl FromStr for Cron {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TimeZoneName(String);
-checked_word!(TimeZoneName);
+text_value!(TimeZoneName);
 
 impl FromStr for TimeZoneName {
     type Err = String;
@@ -83,7 +51,7 @@ impl FromStr for TimeZoneName {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Window(String);
-checked_word!(Window);
+text_value!(Window);
 
 impl FromStr for Window {
     type Err = String;
