@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use sekisho_model::{Attempt, Fact, Facts, Outcome, Service};
+use sekisho_model::{Attempt, CheckStatus, Fact, Facts, Outcome, Service};
 use sekisho_proto::{limits, v1};
 use uuid::Uuid;
 
@@ -75,17 +75,20 @@ fn task(task: v1::Task, places: &[Option<usize>]) -> JobTask {
                 None => refused("bad-task", "the domain to discover has no name".to_owned()),
             }
         }
+        Some(v1::task::Kind::Check(_)) => {
+            refused("unsupported-task", "checks of a vantage are not known here".to_owned())
+        }
         Some(v1::task::Kind::Service(check)) => {
             let place = usize::try_from(check.target).ok().and_then(|t| places.get(t).copied().flatten());
             let Some(place) = place else {
                 return refused("bad-task", format!("target {} has no usable address", check.target));
             };
             match check.service.parse::<Service>() {
-                Ok(service) if service.is_supported() => {
+                Ok(service) => {
                     let last = outcome(check.last_outcome());
                     JobTask::Check(place, Task { number, service, last })
                 }
-                _ => refused(
+                Err(_) => refused(
                     "unsupported-service",
                     format!("this version of the probe cannot test {}", clipped(&check.service)),
                 ),
@@ -138,6 +141,15 @@ const fn outcome_out(outcome: Outcome) -> v1::Outcome {
     }
 }
 
+const fn status_out(status: CheckStatus) -> v1::CheckStatus {
+    match status {
+        CheckStatus::Ok => v1::CheckStatus::Ok,
+        CheckStatus::Warning => v1::CheckStatus::Warning,
+        CheckStatus::Problem => v1::CheckStatus::Problem,
+        CheckStatus::Unknown => v1::CheckStatus::Unknown,
+    }
+}
+
 /// An observation for the wire.
 pub(crate) fn observation(job: Uuid, observed: Observed, discovered: &[Target]) -> v1::Observation {
     v1::Observation {
@@ -152,6 +164,7 @@ pub(crate) fn observation(job: Uuid, observed: Observed, discovered: &[Target]) 
         evidence: observed.evidence.into_iter().take(limits::ATTEMPTS_PER_OBSERVATION).map(attempt).collect(),
         observed_at: Some(timestamp(observed.observed_at)),
         discovered: discovered.iter().take(limits::TARGETS_PER_DISCOVERY).map(target).collect(),
+        status: observed.status.map_or(v1::CheckStatus::Unspecified, status_out).into(),
     }
 }
 

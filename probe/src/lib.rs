@@ -13,3 +13,4 @@ pub mod resolver;
 pub mod runner;
 pub mod scope;
 mod spool;
+mod vantage;

@@ -5,6 +5,7 @@
 
 mod evidence;
 mod flow;
+mod gate;
 mod limits;
 mod origin;
 mod silence;
@@ -13,9 +14,13 @@ mod target;
 use std::{net::IpAddr, sync::Arc};
 
 use jiff::Timestamp;
-use sekisho_model::{Attempt, Facts, Outcome, Service};
-use tokio::{sync::mpsc, task::JoinSet};
+use sekisho_model::{Attempt, CheckStatus, Facts, Outcome, Service};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    task::JoinSet,
+};
 
+pub use gate::Gate;
 pub use limits::{Limits, Rates};
 
 use crate::net::IcmpAccess;
@@ -31,6 +36,14 @@ pub struct Target {
     pub domain: Option<String>,
     /// Address.
     pub address: IpAddr,
+}
+
+impl Target {
+    /// Host name, or the address where there is none.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.host.clone().unwrap_or_else(|| self.address.to_string())
+    }
 }
 
 /// One service to test on a target.
@@ -63,6 +76,8 @@ pub struct Observed {
     pub facts: Facts,
     /// Every attempt.
     pub evidence: Vec<Attempt>,
+    /// How a check of the vantage ended; `None` for a flow.
+    pub status: Option<CheckStatus>,
     /// When.
     pub observed_at: Timestamp,
 }
@@ -84,6 +99,7 @@ impl Observed {
             confirmed: false,
             facts,
             evidence: Vec::new(),
+            status: None,
             observed_at: Timestamp::now(),
         }
     }
@@ -103,15 +119,25 @@ impl Engine {
         Arc::new(Self { limits: Limits::new(rates), icmp })
     }
 
+    /// Waits until an attempt to the target may begin.
+    pub(crate) async fn admit(&self, target: IpAddr) -> Option<OwnedSemaphorePermit> {
+        self.limits.admit(target).await
+    }
+
     /// Tests the services of each target and hands in one observation per task, as they come.
     ///
     /// Ends when all is observed, or early when nobody takes the observations any more. Dropping the future ends all
     /// attempts.
-    pub async fn run(self: Arc<Self>, work: Vec<(Target, Vec<Task>)>, sink: mpsc::Sender<Observed>) {
+    pub async fn run(
+        self: Arc<Self>,
+        work: Vec<(Target, Vec<Task>)>,
+        gate: Gate,
+        sink: mpsc::Sender<Observed>,
+    ) {
         let rejections = Arc::new(Rejections::default());
         let mut targets = JoinSet::new();
         for (target, tasks) in work {
-            let subject = Subject::new(self.clone(), target, &rejections);
+            let subject = Subject::new(self.clone(), target, gate.clone(), &rejections);
             targets.spawn(target::Run::new(subject, sink.clone()).all(tasks));
         }
         drop(sink);

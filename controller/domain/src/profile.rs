@@ -1,6 +1,6 @@
 //! Which services a profile names, and whether this version can test them.
 
-use sekisho_model::{BuiltIn, DEFAULT_PROFILE, Service};
+use sekisho_model::{BuiltIn, CheckKind, Service};
 
 use crate::inventory::Profile;
 
@@ -15,39 +15,29 @@ pub enum ProfileError {
         /// What there is.
         known: Vec<String>,
     },
-    /// It has services for which this version has no exchange.
-    #[error(
-        "profile \"{name}\" has services that this version cannot test: {}; use profile {}, or a [[profile]] of your own without them",
-        missing.join(", "),
-        DEFAULT_PROFILE.name()
-    )]
-    Unsupported {
-        /// What was asked for.
-        name: String,
-        /// The services that cannot be tested.
-        missing: Vec<String>,
-    },
 }
 
-/// The services of a profile, built-in or of the inventory.
+/// What a profile tests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contents {
+    /// The services of every target.
+    pub services: Vec<Service>,
+    /// The checks of the vantage.
+    pub checks: Vec<CheckKind>,
+}
+
+/// What a profile tests, built-in or of the inventory. A profile of the inventory has services only.
 ///
 /// # Errors
-/// When there is none of that name, or this version cannot test all of it.
-pub fn testable_services(name: &str, own: &[Profile]) -> Result<Vec<Service>, ProfileError> {
-    let services = match BuiltIn::named(name) {
-        Some(built_in) => built_in.services(),
-        None => own
-            .iter()
-            .find(|profile| profile.name.as_str() == name)
-            .map(|profile| profile.services.clone())
-            .ok_or_else(|| ProfileError::Unknown { name: name.to_owned(), known: names(own) })?,
-    };
-    let missing: Vec<String> = services.iter().filter(|s| !s.is_supported()).map(|s| s.name()).collect();
-    if missing.is_empty() {
-        Ok(services)
-    } else {
-        Err(ProfileError::Unsupported { name: name.to_owned(), missing })
+/// When there is none of that name.
+pub fn contents(name: &str, own: &[Profile]) -> Result<Contents, ProfileError> {
+    if let Some(built_in) = BuiltIn::named(name) {
+        return Ok(Contents { services: built_in.services(), checks: built_in.checks().to_vec() });
     }
+    own.iter()
+        .find(|profile| profile.name.as_str() == name)
+        .map(|profile| Contents { services: profile.services.clone(), checks: Vec::new() })
+        .ok_or_else(|| ProfileError::Unknown { name: name.to_owned(), known: names(own) })
 }
 
 fn names(own: &[Profile]) -> Vec<String> {
@@ -59,21 +49,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_profile_can_be_tested() {
-        assert_eq!(testable_services("ports", &[]).unwrap().len(), 12);
-    }
-
-    #[test]
-    fn what_this_version_cannot_test_is_refused_by_name() {
-        let error = testable_services("domain-join", &[]).unwrap_err().to_string();
-        assert!(error.contains("kpasswd-udp") && error.contains("use profile ports"), "{error}");
+    fn a_built_in_profile_has_services_and_checks() {
+        let join = contents("domain-join", &[]).unwrap();
+        assert_eq!((join.services.len(), join.checks.len()), (19, 7));
+        assert!(contents("ports", &[]).unwrap().checks.is_empty());
     }
 
     #[test]
     fn an_unknown_profile_is_answered_with_the_known_ones() {
         let own = [Profile { name: "web".parse().unwrap(), services: vec!["tcp/443".parse().unwrap()] }];
-        let error = testable_services("prots", &own).unwrap_err().to_string();
+        let error = contents("prots", &own).unwrap_err().to_string();
         assert!(error.contains("ports, domain-join, full, web"), "{error}");
-        assert_eq!(testable_services("web", &own).unwrap().len(), 1);
+        assert_eq!(contents("web", &own).unwrap().services.len(), 1);
     }
 }

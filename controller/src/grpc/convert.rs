@@ -66,6 +66,7 @@ fn handed_in(job: Uuid, observation: v1::Observation) -> Result<HandedIn, String
         evidence,
         observed_at,
         discovered,
+        status: _,
     } = observation;
     at_most("facts", facts.len(), FACTS_PER_OBSERVATION)?;
     at_most("attempts", evidence.len(), ATTEMPTS_PER_OBSERVATION)?;
@@ -213,7 +214,12 @@ fn task(task: OrderTask) -> v1::Task {
     let kind = match task.kind {
         OrderTaskKind::Check { target, service, last_outcome } => {
             let last = last_outcome.map_or(v1::Outcome::Unspecified, wire_outcome);
-            v1::task::Kind::Service(v1::ServiceCheck { target, service, last_outcome: last.into() })
+            v1::task::Kind::Service(v1::ServiceCheck {
+                target,
+                service,
+                last_outcome: last.into(),
+                capture: false,
+            })
         }
         OrderTaskKind::Discovery { domain, dns_servers } => v1::task::Kind::Discovery(v1::Discovery {
             domain,

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use sekisho_domain::profile::{ProfileError, testable_services};
+use sekisho_domain::profile::{self, ProfileError};
 use sekisho_model::{DEFAULT_PROFILE, SweepState, SweepSummary};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -147,16 +147,15 @@ impl Services {
     /// Starts a sweep.
     ///
     /// # Errors
-    /// When it names what the inventory does not have, a profile with services that cannot be tested, or nothing to test.
+    /// When it names what the inventory does not have, or nothing to test.
     pub async fn start_sweep(&self, actor: &Actor, request: SweepRequest) -> Result<SweepDetail> {
         let profile = request.profile.as_deref().unwrap_or(DEFAULT_PROFILE.name());
         let mut transaction = self.begin().await?;
         let own = store::inventory::profiles(&mut transaction).await?;
-        let services = testable_services(profile, &own).map_err(|error| match error {
+        let contents = profile::contents(profile, &own).map_err(|error| match error {
             ProfileError::Unknown { .. } => Error::NotFound(error.to_string()),
-            ProfileError::Unsupported { .. } => Error::Invalid(error.to_string()),
         })?;
-        let services: Vec<String> = services.iter().map(|service| service.name()).collect();
+        let services: Vec<String> = contents.services.iter().map(|service| service.name()).collect();
         let domains = chosen_domains(&mut transaction, request.domain.as_deref()).await?;
         let vantages = chosen_vantages(&mut transaction, &request.vantages).await?;
         let domain_ids: Vec<i32> = domains.iter().map(|domain| domain.id).collect();

@@ -2,6 +2,8 @@
 
 use sekisho_model::{Facts, Protocol, Service, Transport};
 
+use crate::flow::Ending;
+
 mod carrier;
 mod cldap;
 mod dns;
@@ -14,6 +16,9 @@ mod smb;
 
 pub use carrier::MAX_INPUT;
 
+/// Port of the endpoint mapper.
+pub const MAPPER: u16 = 135;
+
 /// What is known of the target before the conversation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Expected {
@@ -21,6 +26,8 @@ pub struct Expected {
     pub domain: Option<String>,
     /// Host name that the target should have, lower case, no trailing dot.
     pub host: Option<String>,
+    /// The time of this machine, seconds since 1970-01-01T00:00:00Z: whether a certificate is valid is judged by it.
+    pub now: Option<i64>,
 }
 
 /// Where a conversation stands after bytes came in.
@@ -42,16 +49,33 @@ pub trait Exchange: Send {
     fn output(&mut self) -> Vec<u8>;
     /// Takes what the peer sent. Never panics, whatever the bytes; holds a bounded amount of them.
     fn input(&mut self, bytes: &[u8]) -> Progress;
+    /// Whether the outcome is settled, and the conversation goes on only to learn more: it then waits less long.
+    fn is_proven(&self) -> bool {
+        false
+    }
+    /// What the end of the connection, or silence, makes of the conversation so far. `None`: the end speaks for itself,
+    /// nothing was proved.
+    fn ended(&mut self, _ending: Ending) -> Option<Progress> {
+        None
+    }
 }
 
 /// Begins the conversation of a service; `None` where no protocol is known and the handshake itself is the proof.
 ///
-/// `nonce` is fresh randomness: it becomes transaction ids, nonces and GUIDs.
+/// An RPC interface is asked for at the endpoint mapper. `nonce` is fresh randomness: it becomes transaction ids, nonces and
+/// GUIDs.
 #[must_use]
 pub fn begin(service: Service, expected: &Expected, nonce: u64) -> Option<Box<dyn Exchange>> {
+    begin_at(service, service.port().unwrap_or(MAPPER), expected, nonce)
+}
+
+/// The same on a port: for an RPC interface the endpoint mapper's, to ask for the interface's ports, or one of those, to
+/// bind to the interface there.
+#[must_use]
+pub fn begin_at(service: Service, port: u16, expected: &Expected, nonce: u64) -> Option<Box<dyn Exchange>> {
     let datagrams = service.transport() == Transport::Udp;
     // On its ports a domain controller speaks for the whole forest.
-    let global_catalog = matches!(service.port(), Some(3268 | 3269));
+    let global_catalog = matches!(port, 3268 | 3269);
     match service.protocol() {
         Protocol::Dns if datagrams => dns::over_datagrams(expected, nonce),
         Protocol::Dns => dns::over_stream(expected, nonce),
@@ -62,6 +86,15 @@ pub fn begin(service: Service, expected: &Expected, nonce: u64) -> Option<Box<dy
         Protocol::Ldaps => ldaps::over_stream(expected, global_catalog),
         Protocol::Cldap => Some(cldap::over_datagrams(expected, nonce)),
         Protocol::Smb => Some(smb::over_stream(nonce)),
-        Protocol::Echo | Protocol::Handshake | Protocol::Unsupported => None,
+        Protocol::Ntp
+        | Protocol::Kpasswd
+        | Protocol::Rpc(_)
+        | Protocol::Adws
+        | Protocol::Winrm
+        | Protocol::WinrmTls
+        | Protocol::NetbiosNs
+        | Protocol::NetbiosDgm
+        | Protocol::NetbiosSsn => None,
+        Protocol::Echo | Protocol::Handshake => None,
     }
 }

@@ -19,4 +19,5 @@ pub mod classify;
 pub mod exchange;
 pub mod flow;
 pub mod pace;
+pub mod vantage;
 pub mod wire;

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::{
     convert::{self, Job, JobTask},
     resolver::Resolver,
-    runner::{Engine, Observed, Target, Task},
+    runner::{Engine, Gate, Observed, Target, Task},
     scope::Scope,
     spool::Spool,
 };
@@ -146,7 +146,7 @@ impl Means {
                 self.keep(job.id, observed, &[]).await;
             }
         };
-        tokio::join!(self.engine.clone().run(work, sink), keep);
+        tokio::join!(self.engine.clone().run(work, Gate::of(scope), sink), keep);
     }
 
     async fn keep(&self, job: Uuid, observed: Observed, discovered: &[Target]) {

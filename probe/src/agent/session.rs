@@ -86,7 +86,7 @@ fn hello(agent: &Agent) -> v1::Hello {
         protocol: PROTOCOL,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         host: identity::host(),
-        services: Service::catalogue().filter(|s| s.is_supported()).map(Service::name).collect(),
+        services: Service::catalogue().map(Service::name).collect(),
         icmp: agent.icmp.word().to_owned(),
         jobs: jobs.take(limits::JOBS_PER_PROBE).map(|id| id.as_bytes().to_vec()).collect(),
         clock: Some(convert::timestamp(Timestamp::now())),

@@ -11,16 +11,17 @@ use std::{
 use anyhow::{Context, bail};
 use clap::{Args as ClapArgs, ValueEnum};
 use sekisho_model::{
-    BuiltIn, Cell, DEFAULT_PROFILE, Matrix, Outcome, Service,
+    BuiltIn, Cell, Check, CheckKind, CheckStatus, DEFAULT_PROFILE, Matrix, Outcome, Service,
     table::{self, Style},
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinSet};
 
 use super::Color;
 use crate::{
     net::IcmpAccess,
     resolver::{ResolveError, Resolver},
-    runner::{Engine, Observed, Rates, Target, Task},
+    runner::{Engine, Gate, Observed, Rates, Target, Task},
+    vantage::{self, Request},
 };
 
 /// Most targets of one check.
@@ -48,6 +49,12 @@ pub(super) struct Args {
     /// Test this service instead of a profile; may be repeated (smb, kerberos-tcp, tcp/8443)
     #[arg(long, conflicts_with = "profile")]
     service: Vec<Service>,
+    /// Do this check of the vantage instead of the profile's; may be repeated (clock, srv-records)
+    #[arg(long, conflicts_with = "profile")]
+    check: Vec<CheckKind>,
+    /// Look for the account of this computer (host name without domain); may be repeated
+    #[arg(long, value_name = "NAME")]
+    computer: Vec<String>,
     /// DNS server to ask instead of this host's own; may be repeated
     #[arg(long)]
     dns: Vec<IpAddr>,
@@ -75,7 +82,7 @@ enum Format {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let services = services(&args)?;
+    let (services, checks) = contents(&args)?;
     let (_, files) = crate::limits::raise_open_files();
     let rates = Rates {
         per_target: args.rate,
@@ -85,33 +92,24 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     super::runtime()?.block_on(async {
         let targets = targets(&args).await?;
         let icmp = IcmpAccess::detect();
-        let matrix = check(&targets, &services, Engine::new(rates, icmp)).await;
+        let requests = requests(&args, &targets, &checks);
+        let matrix = check(&targets, &services, requests, Engine::new(rates, icmp)).await;
         print(&args, &matrix)?;
         Ok(exit(&matrix))
     })
 }
 
-fn services(args: &Args) -> anyhow::Result<Vec<Service>> {
-    if !args.service.is_empty() {
-        let unique: BTreeSet<Service> = args.service.iter().copied().collect();
-        return supported("--service", unique.into_iter().collect());
+/// What to test: services and checks that were named, or else those of the profile.
+fn contents(args: &Args) -> anyhow::Result<(Vec<Service>, Vec<CheckKind>)> {
+    if !args.service.is_empty() || !args.check.is_empty() {
+        let services: BTreeSet<Service> = args.service.iter().copied().collect();
+        let checks: BTreeSet<CheckKind> = args.check.iter().copied().collect();
+        return Ok((services.into_iter().collect(), checks.into_iter().collect()));
     }
     let known = BuiltIn::ALL.map(BuiltIn::name).join(", ");
     let profile = BuiltIn::named(&args.profile)
         .with_context(|| format!("no profile \"{}\"; profiles are {known}", args.profile))?;
-    supported(&format!("profile {}", profile.name()), profile.services())
-}
-
-fn supported(what: &str, services: Vec<Service>) -> anyhow::Result<Vec<Service>> {
-    let missing: Vec<String> = services.iter().filter(|s| !s.is_supported()).map(|s| s.name()).collect();
-    if !missing.is_empty() {
-        bail!(
-            "{what}: this version cannot test {}; use --profile {} or name services with --service",
-            missing.join(", "),
-            DEFAULT_PROFILE.name()
-        );
-    }
-    Ok(services)
+    Ok((profile.services(), profile.checks().to_vec()))
 }
 
 /// Finds what the names stand for.
@@ -158,7 +156,12 @@ fn canonical(name: &str) -> String {
 }
 
 /// Tests all services of all targets.
-async fn check(targets: &[Target], services: &[Service], engine: std::sync::Arc<Engine>) -> Matrix {
+async fn check(
+    targets: &[Target],
+    services: &[Service],
+    requests: Vec<Request>,
+    engine: std::sync::Arc<Engine>,
+) -> Matrix {
     let numbered = targets.iter().enumerate().map(|(t, target)| {
         let tasks = services.iter().enumerate().map(|(s, service)| {
             let number = u32::try_from(t * services.len() + s).unwrap_or(u32::MAX);
@@ -167,7 +170,8 @@ async fn check(targets: &[Target], services: &[Service], engine: std::sync::Arc<
         (target.clone(), tasks.collect::<Vec<_>>())
     });
     let (sink, mut seen) = mpsc::channel(UNDER_WAY);
-    let run = tokio::spawn(engine.run(numbered.collect(), sink));
+    let checks = vantage_checks(&engine, requests);
+    let run = tokio::spawn(engine.run(numbered.collect(), Gate::open(), sink));
     let vantage =
         nix::unistd::gethostname().map_or_else(|_| "this-host".into(), |n| n.to_string_lossy().into_owned());
     let planned = targets.len() * services.len();
@@ -187,14 +191,94 @@ async fn check(targets: &[Target], services: &[Service], engine: std::sync::Arc<
         tracing::error!(%error, "the check ended abnormally");
     }
     cells.sort_by_key(|(number, _)| *number);
-    Matrix { sweep: None, cells: cells.into_iter().map(|(_, cell)| cell).collect(), checks: Vec::new() }
+    let checks = checks.join(&vantage).await;
+    Matrix { sweep: None, cells: cells.into_iter().map(|(_, cell)| cell).collect(), checks }
+}
+
+/// Checks of the vantage under way, each with its place in the order of asking.
+struct VantageChecks(JoinSet<(usize, Request, Observed)>);
+
+fn vantage_checks(engine: &std::sync::Arc<Engine>, requests: Vec<Request>) -> VantageChecks {
+    let mut under_way = JoinSet::new();
+    for (place, request) in requests.into_iter().enumerate() {
+        let engine = engine.clone();
+        under_way.spawn(async move {
+            let observed = vantage::run(engine, Gate::open(), request.clone(), None).await;
+            (place, request, observed)
+        });
+    }
+    VantageChecks(under_way)
+}
+
+impl VantageChecks {
+    async fn join(mut self, vantage: &str) -> Vec<Check> {
+        let mut done = Vec::new();
+        while let Some(ended) = self.0.join_next().await {
+            match ended {
+                Ok((place, request, observed)) => {
+                    let check = Check {
+                        vantage: vantage.to_owned(),
+                        domain: request.domain,
+                        target: request.target.as_ref().map(Target::name),
+                        check: request.check,
+                        status: observed.status.unwrap_or(CheckStatus::Unknown),
+                        facts: observed.facts,
+                        observed_at: observed.observed_at,
+                    };
+                    done.push((place, check));
+                }
+                Err(error) => tracing::error!(%error, "a check of the vantage ended abnormally"),
+            }
+        }
+        done.sort_by_key(|(place, _)| *place);
+        done.into_iter().map(|(_, check)| check).collect()
+    }
+}
+
+/// The checks to do, domain by domain. Where only addresses were named no domain is known: then those that need none.
+fn requests(args: &Args, targets: &[Target], checks: &[CheckKind]) -> Vec<Request> {
+    let domains: BTreeSet<String> = targets.iter().map(|t| t.domain.clone().unwrap_or_default()).collect();
+    let mut requests = Vec::new();
+    for domain in domains {
+        let of_domain: Vec<Target> =
+            targets.iter().filter(|t| t.domain.as_deref().unwrap_or_default() == domain).cloned().collect();
+        let request = |check| Request {
+            number: 0,
+            check,
+            domain: domain.clone(),
+            dns_servers: args.dns.clone(),
+            targets: of_domain.clone(),
+            target: None,
+            computer: None,
+        };
+        for check in checks.iter().copied() {
+            match check {
+                CheckKind::Clock | CheckKind::PathMtu => {
+                    requests.extend(
+                        of_domain.iter().map(|t| Request { target: Some(t.clone()), ..request(check) }),
+                    );
+                }
+                CheckKind::Host => requests.push(request(check)),
+                CheckKind::Resolver | CheckKind::SrvRecords | CheckKind::JoinRights if domain.is_empty() => {}
+                CheckKind::Resolver | CheckKind::SrvRecords => requests.push(request(check)),
+                CheckKind::ComputerAccount => requests.extend(
+                    args.computer
+                        .iter()
+                        .map(|name| Request { computer: Some(name.clone()), ..request(check) }),
+                ),
+                // Only with credentials.
+                CheckKind::JoinRights => {}
+            }
+        }
+    }
+    requests
 }
 
 fn cell(vantage: &str, target: &Target, service: Service, observed: Observed) -> Cell {
     Cell {
         vantage: vantage.to_owned(),
         subnet: None,
-        target: target.host.clone().unwrap_or_else(|| target.address.to_string()),
+        target: target.name(),
         address: target.address,
         service,
         transport: service.transport(),

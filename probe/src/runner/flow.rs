@@ -20,7 +20,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Engine, evidence::Evidence, silence::Rejections};
+use super::{Engine, Gate, evidence::Evidence, silence::Rejections};
 use crate::net::{self, Aim, Conversation, RoundTrip, Step as Attempted, Told};
 
 /// Round trips to a target, by who measured them.
@@ -42,6 +42,7 @@ impl Measured {
 pub(super) struct Subject {
     pub(super) engine: Arc<Engine>,
     pub(super) target: super::Target,
+    pub(super) gate: Gate,
     pub(super) began: Instant,
     rtt: Mutex<Measured>,
     /// Told when the first round trip is measured: flows that wait for an unmeasured target wait too long.
@@ -51,11 +52,17 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    pub(super) fn new(engine: Arc<Engine>, target: super::Target, rejections: &Arc<Rejections>) -> Self {
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        target: super::Target,
+        gate: Gate,
+        rejections: &Arc<Rejections>,
+    ) -> Self {
         let rejections = Arc::downgrade(rejections);
         Self {
             engine,
             target,
+            gate,
             began: Instant::now(),
             rtt: Mutex::default(),
             first_rtt: Notify::new(),
@@ -96,7 +103,11 @@ impl Subject {
     }
 
     fn exchange(&self, service: Service) -> Option<Box<dyn exchange::Exchange>> {
-        let expected = Expected { domain: self.target.domain.clone(), host: self.target.host.clone() };
+        let expected = Expected {
+            domain: self.target.domain.clone(),
+            host: self.target.host.clone(),
+            now: Some(jiff::Timestamp::now().as_second()),
+        };
         exchange::begin(service, &expected, uuid::Uuid::new_v4().as_u64_pair().0)
     }
 }

@@ -198,6 +198,7 @@ impl Run {
             confirmed: false,
             facts,
             evidence: seen.evidence.into_attempts(),
+            status: None,
             observed_at: Timestamp::now(),
         }
     }

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Outcome, Service, Transport};
+use crate::{Check, Outcome, Service, Transport};
 
 /// The value of a fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,25 +110,6 @@ pub struct Cell {
     pub evidence: Vec<Attempt>,
     /// When it was observed; `None` when it was missed.
     pub observed_at: Option<Timestamp>,
-}
-
-/// The result of a check of the vantage itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Check {
-    /// Name of the vantage.
-    pub vantage: String,
-    /// The domain.
-    pub domain: String,
-    /// The target, where the check concerns one.
-    pub target: Option<String>,
-    /// `resolver`, `srv-records`, `clock`, `path-mtu`, `computer-account`, `join-rights` or `host`.
-    pub check: String,
-    /// `ok`, `warning`, `problem` or `unknown`.
-    pub status: String,
-    /// What was found.
-    pub facts: Facts,
-    /// When it was observed.
-    pub observed_at: Timestamp,
 }
 
 /// Where a sweep stands.

@@ -4,12 +4,14 @@
 //! [`Cell`] is one square of the matrix as users read it, and [`table`] draws the matrix as text for a terminal.
 
 mod cell;
+mod check;
 mod outcome;
 mod profile;
 mod service;
 pub mod table;
 
-pub use cell::{Attempt, Cell, Check, Fact, Facts, Matrix, SweepState, SweepSummary};
+pub use cell::{Attempt, Cell, Fact, Facts, Matrix, SweepState, SweepSummary};
+pub use check::{Check, CheckKind, CheckStatus, UnknownCheck, UnknownStatus};
 pub use outcome::{Outcome, UnknownOutcome};
 pub use profile::{BuiltIn, DEFAULT_PROFILE};
-pub use service::{Protocol, Service, Transport, UnknownService};
+pub use service::{Need, Protocol, RpcInterface, Service, Transport, UnknownService};

@@ -1,9 +1,9 @@
 //! The profiles that every installation has. Users add their own in the inventory.
 
-use crate::Service;
+use crate::{CheckKind, Need, Service};
 
 /// Profile of a sweep or a check for which none is named.
-pub const DEFAULT_PROFILE: BuiltIn = BuiltIn::Ports;
+pub const DEFAULT_PROFILE: BuiltIn = BuiltIn::DomainJoin;
 
 /// A profile that the product defines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,19 +53,25 @@ impl BuiltIn {
             "gc",
             "gc-ssl",
         ];
-        const DOMAIN_JOIN: [&str; 7] =
-            ["ntp", "kpasswd-udp", "kpasswd-tcp", "rpc-netlogon", "rpc-lsa", "rpc-samr", "rpc-drs"];
         Service::catalogue()
-            .filter(|service| {
-                let name = service.name();
-                let name = name.as_str();
-                match self {
-                    Self::Ports => PORTS.contains(&name),
-                    Self::DomainJoin => PORTS.contains(&name) || DOMAIN_JOIN.contains(&name),
-                    Self::Full => true,
-                }
+            .filter(|service| match self {
+                Self::Ports => PORTS.contains(&service.name().as_str()),
+                Self::DomainJoin => service.need() != Need::Optional,
+                Self::Full => true,
             })
             .collect()
+    }
+
+    /// The checks of the vantage that belong to the profile, in the order of tables.
+    ///
+    /// [`CheckKind::ComputerAccount`] is done for names that were given only, [`CheckKind::JoinRights`] with credentials
+    /// only.
+    #[must_use]
+    pub const fn checks(self) -> &'static [CheckKind] {
+        match self {
+            Self::Ports => &[],
+            Self::DomainJoin | Self::Full => CheckKind::ALL,
+        }
     }
 }
 
@@ -74,14 +80,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_profile_is_complete_and_supported() {
-        let services = BuiltIn::Ports.services();
-        assert_eq!(services.len(), 12);
-        assert!(services.iter().all(|s| s.is_supported()));
+    fn profiles_are_complete() {
+        assert_eq!(BuiltIn::Ports.services().len(), 12);
+        assert_eq!(BuiltIn::DomainJoin.services().len(), 19);
+        assert_eq!(BuiltIn::Full.services().len(), 25);
+        assert_eq!(BuiltIn::DomainJoin.checks().len(), 7);
     }
 
     #[test]
-    fn join_profile_has_what_its_list_names() {
-        assert_eq!(BuiltIn::DomainJoin.services().len(), 19);
+    fn a_join_has_what_is_required_or_recommended_and_no_more() {
+        let join = BuiltIn::DomainJoin.services();
+        for service in Service::catalogue() {
+            assert_eq!(join.contains(&service), service.need() != Need::Optional, "{service}");
+        }
     }
 }

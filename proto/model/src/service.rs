@@ -51,10 +51,51 @@ pub enum Protocol {
     Cldap,
     /// SMB2 NEGOTIATE and its response.
     Smb,
+    /// An SNTP request and its reply.
+    Ntp,
+    /// A password change that cannot be understood, and the refusal.
+    Kpasswd,
+    /// The endpoint mapper's answer where the interface listens, and a bind to it there.
+    Rpc(RpcInterface),
+    /// The .NET Message Framing preamble of Active Directory Web Services, and its acknowledgement.
+    Adws,
+    /// An HTTP request to WS-Management, and its response.
+    Winrm,
+    /// The same inside TLS.
+    WinrmTls,
+    /// A NetBIOS node status request, and its response.
+    NetbiosNs,
+    /// A NetBIOS datagram query, and its response.
+    NetbiosDgm,
+    /// A NetBIOS session request, and its response.
+    NetbiosSsn,
     /// The TCP handshake alone: no protocol is known for the port.
     Handshake,
-    /// Named by the product's vocabulary, but this version has no exchange for it.
-    Unsupported,
+}
+
+/// An RPC interface of a domain controller, whose port the endpoint mapper tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RpcInterface {
+    /// Netlogon, MS-NRPC.
+    Netlogon,
+    /// Local Security Authority, MS-LSAD and MS-LSAT.
+    Lsa,
+    /// Security Account Manager, MS-SAMR.
+    Samr,
+    /// Directory Replication Service, MS-DRSR: a join asks it to translate names.
+    Drs,
+}
+
+/// How much a domain join needs a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Need {
+    /// Without it on any domain controller a computer cannot join, or not work as a member.
+    Required,
+    /// A member uses it, and misses something without it.
+    Recommended,
+    /// Neither joining nor membership depends on it.
+    Optional,
 }
 
 /// One row of the catalogue.
@@ -69,40 +110,43 @@ struct Known {
 }
 
 macro_rules! catalogue {
-    ($($order:literal $name:literal $transport:ident $port:expr, $protocol:ident;)*) => {
+    ($($order:literal $name:literal $transport:ident $port:expr, $protocol:expr, $need:ident;)*) => {
         static CATALOGUE: &[Known] = &[$(Known { order: $order, name: $name, transport: Transport::$transport, port: $port }),*];
         fn protocol_of(order: u8) -> Protocol {
-            match order { $($order => Protocol::$protocol,)* _ => Protocol::Unsupported }
+            match order { $($order => $protocol,)* _ => Protocol::Handshake }
+        }
+        fn need_of(order: u8) -> Need {
+            match order { $($order => Need::$need,)* _ => Need::Optional }
         }
     };
 }
 
 catalogue! {
-     0 "icmp"         Icmp None,        Echo;
-     1 "dns-udp"      Udp  Some(53),    Dns;
-     2 "dns-tcp"      Tcp  Some(53),    Dns;
-     3 "kerberos-udp" Udp  Some(88),    Kerberos;
-     4 "kerberos-tcp" Tcp  Some(88),    Kerberos;
-     5 "ntp"          Udp  Some(123),   Unsupported;
-     6 "rpc-epm"      Tcp  Some(135),   EndpointMapper;
-     7 "ldap"         Tcp  Some(389),   Ldap;
-     8 "cldap"        Udp  Some(389),   Cldap;
-     9 "smb"          Tcp  Some(445),   Smb;
-    10 "kpasswd-udp"  Udp  Some(464),   Unsupported;
-    11 "kpasswd-tcp"  Tcp  Some(464),   Unsupported;
-    12 "ldaps"        Tcp  Some(636),   Ldaps;
-    13 "gc"           Tcp  Some(3268),  Ldap;
-    14 "gc-ssl"       Tcp  Some(3269),  Ldaps;
-    15 "rpc-netlogon" Tcp  None,        Unsupported;
-    16 "rpc-lsa"      Tcp  None,        Unsupported;
-    17 "rpc-samr"     Tcp  None,        Unsupported;
-    18 "rpc-drs"      Tcp  None,        Unsupported;
-    19 "adws"         Tcp  Some(9389),  Unsupported;
-    20 "winrm"        Tcp  Some(5985),  Unsupported;
-    21 "winrm-tls"    Tcp  Some(5986),  Unsupported;
-    22 "netbios-ns"   Udp  Some(137),   Unsupported;
-    23 "netbios-dgm"  Udp  Some(138),   Unsupported;
-    24 "netbios-ssn"  Tcp  Some(139),   Unsupported;
+     0 "icmp"         Icmp None,        Protocol::Echo,                        Recommended;
+     1 "dns-udp"      Udp  Some(53),    Protocol::Dns,                         Required;
+     2 "dns-tcp"      Tcp  Some(53),    Protocol::Dns,                         Required;
+     3 "kerberos-udp" Udp  Some(88),    Protocol::Kerberos,                    Recommended;
+     4 "kerberos-tcp" Tcp  Some(88),    Protocol::Kerberos,                    Required;
+     5 "ntp"          Udp  Some(123),   Protocol::Ntp,                         Recommended;
+     6 "rpc-epm"      Tcp  Some(135),   Protocol::EndpointMapper,              Required;
+     7 "ldap"         Tcp  Some(389),   Protocol::Ldap,                        Required;
+     8 "cldap"        Udp  Some(389),   Protocol::Cldap,                       Required;
+     9 "smb"          Tcp  Some(445),   Protocol::Smb,                         Required;
+    10 "kpasswd-udp"  Udp  Some(464),   Protocol::Kpasswd,                     Recommended;
+    11 "kpasswd-tcp"  Tcp  Some(464),   Protocol::Kpasswd,                     Recommended;
+    12 "ldaps"        Tcp  Some(636),   Protocol::Ldaps,                       Recommended;
+    13 "gc"           Tcp  Some(3268),  Protocol::Ldap,                        Recommended;
+    14 "gc-ssl"       Tcp  Some(3269),  Protocol::Ldaps,                       Recommended;
+    15 "rpc-netlogon" Tcp  None,        Protocol::Rpc(RpcInterface::Netlogon), Required;
+    16 "rpc-lsa"      Tcp  None,        Protocol::Rpc(RpcInterface::Lsa),      Recommended;
+    17 "rpc-samr"     Tcp  None,        Protocol::Rpc(RpcInterface::Samr),     Required;
+    18 "rpc-drs"      Tcp  None,        Protocol::Rpc(RpcInterface::Drs),      Required;
+    19 "adws"         Tcp  Some(9389),  Protocol::Adws,                        Optional;
+    20 "winrm"        Tcp  Some(5985),  Protocol::Winrm,                       Optional;
+    21 "winrm-tls"    Tcp  Some(5986),  Protocol::WinrmTls,                    Optional;
+    22 "netbios-ns"   Udp  Some(137),   Protocol::NetbiosNs,                   Optional;
+    23 "netbios-dgm"  Udp  Some(138),   Protocol::NetbiosDgm,                  Optional;
+    24 "netbios-ssn"  Tcp  Some(139),   Protocol::NetbiosSsn,                  Optional;
 }
 
 /// A service that can be tested on a target: one of the catalogue's names, or `tcp/N`.
@@ -178,10 +222,14 @@ impl Service {
         }
     }
 
-    /// Whether this version has an exchange for the service.
+    /// How much a domain join needs it (Microsoft Learn, "Active Directory domain join troubleshooting guidance" and "How
+    /// to configure a firewall for Active Directory domains and trusts").
     #[must_use]
-    pub fn is_supported(self) -> bool {
-        self.protocol() != Protocol::Unsupported
+    pub fn need(self) -> Need {
+        match self.0 {
+            Inner::Known(known) => need_of(known.order),
+            Inner::Tcp(_) => Need::Optional,
+        }
     }
 
     /// Port and transport as people write them: `445/tcp`, `icmp`, `tcp`.

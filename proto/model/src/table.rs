@@ -12,7 +12,7 @@ mod text;
 
 use std::fmt::Write;
 
-use crate::{Cell, Matrix, Outcome, Service, SweepState};
+use crate::{Cell, CheckStatus, Matrix, Outcome, Service, SweepState};
 use symbol::Paint;
 use text::clean;
 
@@ -160,7 +160,7 @@ fn label(all: &[(&str, std::net::IpAddr)], target: &str, address: std::net::IpAd
 }
 
 fn checks(out: &mut String, matrix: &Matrix, paint: &Paint) {
-    for check in matrix.checks.iter().filter(|check| check.status != "ok") {
+    for check in matrix.checks.iter().filter(|check| check.status != CheckStatus::Ok) {
         let about = check.target.as_deref().map(|t| format!(" {}", clean(t))).unwrap_or_default();
         _ = write!(
             out,
@@ -168,13 +168,13 @@ fn checks(out: &mut String, matrix: &Matrix, paint: &Paint) {
             clean(&check.vantage),
             paint.arrow(),
             clean(&check.domain),
-            clean(&check.check),
-            clean(&check.status)
+            check.check,
+            check.status
         );
         let facts = sentence::facts(&check.facts);
         _ = if facts.is_empty() { writeln!(out) } else { writeln!(out, " ({facts})") };
     }
-    if matrix.checks.iter().any(|check| check.status != "ok") {
+    if matrix.checks.iter().any(|check| check.status != CheckStatus::Ok) {
         out.push('\n');
     }
 }

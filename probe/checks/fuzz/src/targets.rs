@@ -231,7 +231,7 @@ fn start(service: &str, domain: Option<String>) -> Box<dyn Exchange> {
     // The ids of the vectors: 0xabcd for DNS, 1 for CLDAP.
     let nonce = if service.starts_with("dns") { 0xabcd << 48 } else { 1 << 32 };
     let service = service.parse().unwrap_or_else(|_| unreachable!("a service of the catalogue"));
-    let mut exchange = begin(service, &Expected { domain, host: None }, nonce)
+    let mut exchange = begin(service, &Expected { domain, ..Expected::default() }, nonce)
         .unwrap_or_else(|| unreachable!("a service with an exchange"));
     assert!(!exchange.output().is_empty());
     exchange

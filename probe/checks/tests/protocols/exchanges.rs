@@ -44,7 +44,8 @@ impl Scenario {
     fn begin(&self) -> Box<dyn Exchange> {
         // The ids of the vectors: 0xabcd for DNS, 1 for CLDAP.
         let nonce = if self.service().protocol() == Protocol::Dns { 0xabcd << 48 } else { 1 << 32 };
-        begin(self.service(), &Expected { domain: self.domain.clone(), host: None }, nonce).unwrap()
+        begin(self.service(), &Expected { domain: self.domain.clone(), ..Expected::default() }, nonce)
+            .unwrap()
     }
 
     fn expected(&self) -> Progress {
@@ -191,8 +192,7 @@ fn an_echo_of_the_request_proves_nothing() {
 fn every_supported_service_has_an_exchange_and_a_scenario() {
     for service in Service::catalogue() {
         let has = begin(service, &Expected::default(), 7).is_some();
-        let wants =
-            !matches!(service.protocol(), Protocol::Echo | Protocol::Handshake | Protocol::Unsupported);
+        let wants = !matches!(service.protocol(), Protocol::Echo | Protocol::Handshake);
         assert_eq!(has, wants, "{service}");
         // What TLS says is made by a live server in another test.
         if wants && service.protocol() != Protocol::Ldaps {
@@ -217,8 +217,16 @@ fn requests_of_two_checks_differ_and_of_one_nonce_do_not() {
             | Protocol::Cldap
             | Protocol::Smb
             | Protocol::Echo
-            | Protocol::Handshake
-            | Protocol::Unsupported => {
+            | Protocol::Ntp
+            | Protocol::Kpasswd
+            | Protocol::Rpc(_)
+            | Protocol::Adws
+            | Protocol::Winrm
+            | Protocol::WinrmTls
+            | Protocol::NetbiosNs
+            | Protocol::NetbiosDgm
+            | Protocol::NetbiosSsn
+            | Protocol::Handshake => {
                 assert_eq!(request(1 << 50), request(1 << 50), "{service}");
                 assert_ne!(request(1 << 50), request(2 << 50), "{service}");
             }
@@ -228,7 +236,7 @@ fn requests_of_two_checks_differ_and_of_one_nonce_do_not() {
 
 #[test]
 fn a_domain_that_dns_cannot_carry_is_not_asked_for() {
-    let expected = Expected { domain: Some("a".repeat(64)), host: None };
+    let expected = Expected { domain: Some("a".repeat(64)), ..Expected::default() };
     for service in ["dns-udp", "dns-tcp"] {
         assert!(begin(service.parse().unwrap(), &expected, 7).is_some(), "{service}");
     }

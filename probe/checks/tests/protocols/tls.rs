@@ -41,7 +41,7 @@ fn server(version: &'static SupportedProtocolVersion) -> ServerConnection {
 }
 
 fn client(service: &str, domain: &str, host: Option<&str>) -> Box<dyn Exchange> {
-    let expected = Expected { domain: Some(domain.to_owned()), host: host.map(str::to_owned) };
+    let expected = Expected { domain: Some(domain.to_owned()), host: host.map(str::to_owned), now: None };
     begin(service.parse().unwrap(), &expected, 7).unwrap()
 }
 

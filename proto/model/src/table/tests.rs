@@ -7,7 +7,9 @@ use super::{
     symbol::{ascii, unicode},
     text::width,
 };
-use crate::{BuiltIn, Cell, Check, Fact, Facts, Matrix, Outcome, SweepState, SweepSummary};
+use crate::{
+    BuiltIn, Cell, Check, CheckKind, CheckStatus, Fact, Facts, Matrix, Outcome, SweepState, SweepSummary,
+};
 
 const PLAIN: Style = Style { color: false, ascii: false, width: None };
 
@@ -205,16 +207,20 @@ fn an_empty_matrix_says_so() {
 
 #[test]
 fn checks_that_are_not_ok_are_told() {
-    let check = |status: &str| Check {
+    let check = |status: CheckStatus| Check {
         vantage: "vlan20".into(),
         domain: "corp.example".into(),
         target: None,
-        check: "clock".into(),
-        status: status.into(),
+        check: CheckKind::Clock,
+        status,
         facts: Facts::from([("offset-seconds".into(), Fact::Integer(400))]),
         observed_at: "2026-11-20T02:00:00Z".parse().unwrap(),
     };
-    let matrix = Matrix { sweep: None, cells: vec![], checks: vec![check("ok"), check("problem")] };
+    let matrix = Matrix {
+        sweep: None,
+        cells: vec![],
+        checks: vec![check(CheckStatus::Ok), check(CheckStatus::Problem)],
+    };
     let text = render(&matrix, &PLAIN);
     assert!(text.contains("vlan20 → corp.example clock: problem (offset-seconds 400)\n"));
     assert_eq!(text.matches("clock").count(), 1);

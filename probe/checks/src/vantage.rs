@@ -1,0 +1,1 @@
+//! What checks of a vantage find out, judged: facts in, a status out. One file a check.
