@@ -6,11 +6,14 @@
 
 mod errors;
 mod icmp;
+mod info;
+pub(crate) mod tap;
 mod tcp;
 mod udp;
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
@@ -29,12 +32,25 @@ pub(crate) struct Aim {
     pub(crate) port: u16,
     /// IP time to live, where not the system's default.
     pub(crate) ttl: Option<u8>,
+    /// Local port, where it matters: packets of one pair of ports take one path. Otherwise a fresh one.
+    pub(crate) source: Option<u16>,
     pub(crate) icmp: IcmpAccess,
 }
 
 impl Aim {
     const fn socket(self) -> SocketAddr {
         SocketAddr::new(self.address, self.port)
+    }
+
+    /// Gives a socket the local port that is wished for.
+    fn bind(self, socket: &socket2::Socket) -> io::Result<()> {
+        let Some(port) = self.source else { return Ok(()) };
+        let any: IpAddr = match self.address {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        socket.set_reuse_address(true)?;
+        socket.bind(&SocketAddr::new(any, port).into())
     }
 }
 

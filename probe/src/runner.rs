@@ -6,10 +6,18 @@
 mod evidence;
 mod flow;
 mod gate;
+mod lifetime;
 mod limits;
 mod origin;
+mod paths;
+mod proxy;
+mod rpc;
 mod silence;
 mod target;
+mod tls;
+mod trace;
+mod verdict;
+mod way;
 
 use std::{net::IpAddr, sync::Arc};
 

@@ -22,8 +22,10 @@ pub enum Ending {
     Eof,
     /// A RST came.
     Reset,
-    /// Nothing came within the time for a reply.
+    /// Nothing came within the time for a reply, though the peer acknowledged what was sent: a proxy, a hung service.
     Silence,
+    /// Nothing came, not even an acknowledgement of what was sent: the handshake passes and data does not.
+    Undelivered,
 }
 
 impl Ending {
@@ -33,7 +35,17 @@ impl Ending {
         match self {
             Self::Eof => "closed-without-reply",
             Self::Reset => "reset-without-reply",
-            Self::Silence => "silent",
+            Self::Silence | Self::Undelivered => "silent",
+        }
+    }
+
+    /// Whether what was sent was acknowledged, as a word; `None` where it does not matter.
+    #[must_use]
+    pub const fn data(self) -> Option<&'static str> {
+        match self {
+            Self::Silence => Some("acknowledged"),
+            Self::Undelivered => Some("dropped"),
+            Self::Eof | Self::Reset => None,
         }
     }
 }
@@ -66,7 +78,7 @@ impl Signal {
             Self::Wrong(_) => "wrong",
             Self::Ended(Ending::Eof) => "closed",
             Self::Ended(Ending::Reset) => "reset",
-            Self::Ended(Ending::Silence) => "mute",
+            Self::Ended(Ending::Silence | Ending::Undelivered) => "mute",
             Self::Reset => "rst",
             Self::Icmp(_) => "icmp",
             Self::NoRoute(_) => "no-route",
@@ -146,6 +158,8 @@ impl Tempo {
 
 /// Interval that an unmeasured target gets.
 const UNMEASURED: Duration = Duration::from_millis(250);
+/// A conversation ends by itself after the time for a reply, and a little more where it learns more than that.
+const CONVERSATION: Duration = Duration::from_millis(1_500);
 /// Longest interval between two attempts of a series.
 const LONGEST: Duration = Duration::from_secs(2);
 
@@ -196,9 +210,7 @@ impl Flow {
     #[must_use]
     pub fn life(&self, patience: Option<Duration>) -> Duration {
         let slow = self.attempts.len() >= SERIES;
-        let base = self.tempo.floor.max(patience.unwrap_or(UNMEASURED)).min(LONGEST);
-        let base = if slow { base.saturating_mul(2) } else { base };
-        base.saturating_mul(8).max(self.settle(patience))
+        self.paced(patience, slow).saturating_mul(8).max(self.settle(patience))
     }
 
     /// Time for a reply after the handshake.
@@ -257,10 +269,15 @@ impl Flow {
         (Some(last.started.saturating_add(interval)), None)
     }
 
-    /// First interval of a series; the second series is twice as slow as the first.
+    /// First interval of the series under way.
     fn base(&self, patience: Option<Duration>) -> Duration {
+        self.paced(patience, self.attempts.len() > SERIES)
+    }
+
+    /// First interval of a series; the second series is twice as slow as the first, where that was a quick one.
+    fn paced(&self, patience: Option<Duration>, slow: bool) -> Duration {
         let base = self.tempo.floor.max(patience.unwrap_or(UNMEASURED)).min(LONGEST);
-        if self.attempts.len() > SERIES { base.saturating_mul(2) } else { base }
+        if slow { base.saturating_mul(2).min(UNMEASURED).max(base) } else { base }
     }
 
     /// Wait after the last attempt of a series.
@@ -274,12 +291,15 @@ impl Flow {
             .iter()
             .filter(|a| a.signal.is_none())
             .map(|a| match a.connected {
-                Some(at) => at.saturating_add(self.tempo.reply),
+                Some(at) => at.saturating_add(self.tempo.reply).saturating_add(CONVERSATION),
                 None => a.started.saturating_add(base.saturating_mul(2)),
             })
             .max()
     }
 
+    /// One connection that was reset before a proof contradicts nothing: a Windows domain controller now and then resets
+    /// sessions that are young (Microsoft Learn, "LDAP and Kerberos Server may not respond to UDP requests or may reset TCP
+    /// sessions immediately after creation").
     fn decide(&self) -> Decision {
         let told = |a: &Attempt| match (&a.signal, a.connected) {
             (Some(signal), _) => Some(signal.clone()),
@@ -291,8 +311,13 @@ impl Flow {
         let best = signals.iter().min_by_key(|(_, s)| s.weight());
         // A hedge that is still waiting for its reply while another attempt has one contradicts nothing.
         let waiting = |n: &usize| self.attempts.get(*n).is_some_and(|a| a.signal.is_none());
-        let intermittent = best.is_some_and(|(_, best)| {
-            signals.iter().any(|(n, s)| !(s.agrees(best) || waiting(n) && matches!(best, Signal::Proven(_))))
+        let contradicts = |best: &Signal, n: &usize, s: &Signal| {
+            !s.agrees(best) && !(waiting(n) && matches!(best, Signal::Proven(_)))
+        };
+        let against = |best| signals.iter().filter(|(n, s)| contradicts(best, n, s)).collect::<Vec<_>>();
+        let intermittent = best.is_some_and(|(_, best)| match (best, against(best).as_slice()) {
+            (_, []) | (Signal::Proven(_), [(_, Signal::Ended(Ending::Reset))]) => false,
+            (_, _) => true,
         });
         Decision {
             signal: best.map(|(_, s)| s.clone()),

@@ -189,6 +189,7 @@ mod tests {
             address: "10.0.0.1".parse().unwrap(),
             port: 0,
             ttl: None,
+            source: None,
             icmp: IcmpAccess::Raw,
         };
         let mut reply = vec![0x45; 20];

@@ -1,36 +1,38 @@
 //! TCP attempts: handshake, and the exchange after it.
 
-use std::{io, net::SocketAddr, net::TcpStream as StdStream, os::fd::AsRawFd, time::Duration};
+use std::{io, net::SocketAddr, net::TcpStream as StdStream, time::Duration};
 
-use nix::{errno::Errno, libc};
+use nix::errno::Errno;
 use sekisho_checks::{
+    classify::IcmpError,
     exchange::{Exchange, Progress},
     flow::{Ending, Signal},
 };
 use sekisho_model::Facts;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::Instant,
+    time::{Instant, timeout_at},
 };
 
-use super::{Aim, RoundTrip, Step, Told, errors};
+use super::{Aim, RoundTrip, Step, Told, errors, info::Info};
 
 /// Bytes read at once.
 const READ: usize = 8_192;
 /// The kernel sends a SYN again after a second: a round trip of that length may belong to either.
 const FIRST_SYN: Duration = Duration::from_millis(950);
 
-/// The part of `struct tcp_info` (linux/tcp.h) that every kernel has, and where the smoothed round trip stands in it.
-const INFO: usize = 104;
-const INFO_RTT: std::ops::Range<usize> = 68..72;
+/// Once a service is proven, this long is waited for what else it tells.
+const MORE: Duration = Duration::from_millis(1_200);
 
 /// A connection under way.
 #[derive(Debug)]
 pub(super) struct Connecting {
     stream: TcpStream,
     began: Instant,
+    /// The local port will be used again.
+    keeps_port: bool,
 }
 
 /// A connection on which a reply is awaited.
@@ -46,11 +48,16 @@ pub(super) fn begin(aim: Aim) -> io::Result<Connecting> {
         Socket::new(Domain::for_address(aim.socket()), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     errors::want_icmp_errors(&socket, aim.address)?;
     errors::set_ttl(&socket, aim.address, aim.ttl)?;
+    aim.bind(&socket)?;
     match socket.connect(&aim.socket().into()) {
         Err(error) if error.raw_os_error() != Some(Errno::EINPROGRESS as i32) => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    Ok(Connecting { stream: TcpStream::from_std(StdStream::from(socket))?, began: Instant::now() })
+    Ok(Connecting {
+        stream: TcpStream::from_std(StdStream::from(socket))?,
+        began: Instant::now(),
+        keeps_port: aim.source.is_some(),
+    })
 }
 
 impl Connecting {
@@ -74,7 +81,13 @@ impl Connecting {
         }
         let rtt = kernel_rtt(&self.stream);
         match exchange {
-            None => Step::Told(Told { signal: Some(Signal::Proven(Facts::new())), rtt }),
+            None => {
+                if self.keeps_port {
+                    // Closed by a RST, the pair of ports can be used again at once.
+                    SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).ok();
+                }
+                Step::Told(Told { signal: Some(Signal::Proven(Facts::new())), rtt })
+            }
             Some(exchange) => Step::Connected(rtt, Conversation { stream: self.stream, exchange, rtt }),
         }
     }
@@ -82,57 +95,82 @@ impl Connecting {
 
 /// Round trip of the handshake as the kernel measured it: neither this process's delays nor repeated SYNs are in it.
 fn kernel_rtt(stream: &TcpStream) -> Option<RoundTrip> {
-    let mut info = [0_u8; INFO];
-    let mut length = libc::socklen_t::try_from(INFO).ok()?;
-    #[allow(unsafe_code, reason = "no library of this project reads TCP_INFO")]
-    // SAFETY: the kernel writes at most `length` bytes into `info`, which is that long; both outlive the call.
-    let result = unsafe {
-        libc::getsockopt(
-            stream.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            info.as_mut_ptr().cast(),
-            &raw mut length,
-        )
-    };
-    let rtt = u32::from_ne_bytes(info.get(INFO_RTT)?.try_into().ok()?);
-    (result == 0 && rtt > 0).then(|| RoundTrip::Kernel(Duration::from_micros(rtt.into())))
+    let info = Info::of(stream)?;
+    (info.rtt_us > 0).then(|| RoundTrip::Kernel(Duration::from_micros(info.rtt_us.into())))
 }
 
 impl Conversation {
-    /// Speaks until something is proved or the connection ends. Does not time out.
-    pub(crate) async fn finish(self) -> Told {
-        let rtt = self.rtt;
-        Told { signal: converse(self.stream, self.exchange).await, rtt }
+    /// Speaks until something is proved and nothing more is to be learnt, the connection ends, or `reply` has passed
+    /// without a proof.
+    pub(crate) async fn finish(self, reply: Duration) -> Told {
+        let Self { mut stream, mut exchange, rtt } = self;
+        let signal = match converse(&mut stream, exchange.as_mut(), reply).await {
+            Ok(signal) => signal,
+            Err(Broken::Icmp(error)) => Signal::Icmp(error),
+            Err(Broken::Ended(ending)) => match exchange.ended(ending) {
+                Some(Progress::Proven(facts)) => Signal::Proven(facts),
+                Some(Progress::Wrong(facts)) => Signal::Wrong(facts),
+                Some(Progress::Waiting) | None => Signal::Ended(ending),
+            },
+        };
+        Told { signal: Some(signal), rtt }
     }
 }
 
-async fn converse(mut stream: TcpStream, mut exchange: Box<dyn Exchange>) -> Option<Signal> {
+/// Why a conversation is over before its exchange said so.
+enum Broken {
+    Ended(Ending),
+    Icmp(IcmpError),
+}
+
+async fn converse(
+    stream: &mut TcpStream,
+    exchange: &mut dyn Exchange,
+    reply: Duration,
+) -> Result<Signal, Broken> {
+    let mut deadline = Instant::now() + reply;
+    let mut proven = false;
     let mut buffer = vec![0; READ];
     loop {
         let output = exchange.output();
-        if !output.is_empty()
-            && let Err(error) = stream.write_all(&output).await
-        {
-            return ended(&stream, &error);
+        let turn = timeout_at(deadline, turn(stream, &output, &mut buffer)).await;
+        let count = match turn {
+            Err(_) => return Err(Broken::Ended(silence(stream))),
+            Ok(Err(error)) => return Err(broken(stream, &error)),
+            Ok(Ok(0)) => return Err(Broken::Ended(Ending::Eof)),
+            Ok(Ok(count)) => count,
+        };
+        match exchange.input(buffer.get(..count).unwrap_or_default()) {
+            Progress::Waiting => {}
+            Progress::Proven(facts) => return Ok(Signal::Proven(facts)),
+            Progress::Wrong(facts) => return Ok(Signal::Wrong(facts)),
         }
-        match stream.read(&mut buffer).await {
-            Ok(0) => return Some(Signal::Ended(Ending::Eof)),
-            Ok(count) => match exchange.input(buffer.get(..count).unwrap_or_default()) {
-                Progress::Waiting => {}
-                Progress::Proven(facts) => return Some(Signal::Proven(facts)),
-                Progress::Wrong(facts) => return Some(Signal::Wrong(facts)),
-            },
-            Err(error) => return ended(&stream, &error),
+        if exchange.is_proven() && !proven {
+            proven = true;
+            deadline = Instant::now() + MORE;
         }
+    }
+}
+
+/// Says what there is to say, and waits for an answer.
+async fn turn(stream: &mut TcpStream, output: &[u8], buffer: &mut [u8]) -> io::Result<usize> {
+    stream.write_all(output).await?;
+    stream.read(buffer).await
+}
+
+/// Whether the peer's kernel has at least acknowledged what it did not answer.
+fn silence(stream: &TcpStream) -> Ending {
+    match Info::of(stream) {
+        Some(info) if info.unacked > 0 => Ending::Undelivered,
+        Some(_) | None => Ending::Silence,
     }
 }
 
 /// An error on a connection that was accepted.
-fn ended(stream: &TcpStream, error: &io::Error) -> Option<Signal> {
-    if let Some(icmp) = errors::icmp_error(stream) {
-        return Some(Signal::Icmp(icmp));
+fn broken(stream: &TcpStream, error: &io::Error) -> Broken {
+    match errors::icmp_error(stream) {
+        Some(icmp) => Broken::Icmp(icmp),
+        None if error.kind() == io::ErrorKind::TimedOut => Broken::Ended(Ending::Undelivered),
+        None => Broken::Ended(Ending::Reset),
     }
-    let ending = if error.kind() == io::ErrorKind::TimedOut { Ending::Silence } else { Ending::Reset };
-    Some(Signal::Ended(ending))
 }

@@ -30,6 +30,7 @@ pub(super) fn begin(aim: Aim) -> io::Result<Ready> {
             Socket::new(Domain::for_address(aim.socket()), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
         errors::want_icmp_errors(&socket, aim.address)?;
         errors::set_ttl(&socket, aim.address, aim.ttl)?;
+        aim.bind(&socket)?;
         socket.connect(&aim.socket().into())?;
         let socket = UdpSocket::from_std(socket.into())?;
         let source = socket.local_addr()?;

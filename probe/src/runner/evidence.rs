@@ -8,8 +8,11 @@ use sekisho_model::Attempt;
 /// Attempts kept per flow. Beyond that the count goes on and the record stays.
 pub(super) const KEPT: usize = 32;
 
+/// The word of an attempt that nothing was heard of.
+const SILENCE: &str = "silence";
+
 /// What was tried, in order.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Evidence {
     attempts: Vec<Attempt>,
     made: u32,
@@ -24,7 +27,7 @@ impl Evidence {
                 at_us: micros(at),
                 took_us: 0,
                 source_port: None,
-                signal: "silence".to_owned(),
+                signal: SILENCE.to_owned(),
                 icmp: None,
                 offender: None,
                 ttl,
@@ -60,6 +63,19 @@ impl Evidence {
         if self.attempts.get(place).is_some_and(|attempt| attempt.took_us == 0) {
             self.end(place, None, now);
         }
+    }
+
+    /// Local ports of whole attempts that nothing was heard of.
+    pub(super) fn silent_ports(&self) -> impl Iterator<Item = u16> {
+        let silent = self.attempts.iter().filter(|a| a.signal == SILENCE && a.ttl.is_none());
+        silent.filter_map(|attempt| attempt.source_port)
+    }
+
+    /// Takes over the record of another flow that belongs to this one.
+    pub(super) fn append(&mut self, mut other: Self) {
+        self.made += other.made;
+        self.attempts.append(&mut other.attempts);
+        self.attempts.truncate(KEPT);
     }
 
     /// How many attempts were made.

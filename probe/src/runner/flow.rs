@@ -11,10 +11,10 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 
 use sekisho_checks::{
     exchange::{self, Expected},
-    flow::{Decision, Ending, Flow, Signal, Step, Tempo},
+    flow::{Decision, Flow, Signal, Step, Tempo},
     pace::Rtt,
 };
-use sekisho_model::{Service, Transport};
+use sekisho_model::{Protocol, Service, Transport};
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit},
     time::Instant,
@@ -34,6 +34,25 @@ impl Measured {
     /// This process is late when it is busy, so its own measurements count only while there are no better ones.
     fn patience(&self) -> Option<Duration> {
         self.kernel.patience().or_else(|| self.process.patience())
+    }
+}
+
+/// A service at a port of the target: where attempts go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Endpoint {
+    pub(super) service: Service,
+    /// 0 for ICMP.
+    pub(super) port: u16,
+}
+
+impl Endpoint {
+    /// Where the service itself is asked for; an RPC interface at the endpoint mapper.
+    pub(super) fn of(service: Service) -> Self {
+        let port = match service.protocol() {
+            Protocol::Rpc(_) => exchange::MAPPER,
+            _ => service.port().unwrap_or(0),
+        };
+        Self { service, port }
     }
 }
 
@@ -92,28 +111,30 @@ impl Subject {
         self.patience().map_or(Duration::from_secs(1), |p| (p * 2).max(Duration::from_millis(250)))
     }
 
-    fn aim(&self, service: Service, ttl: Option<u8>) -> Aim {
+    fn aim(&self, endpoint: Endpoint, ttl: Option<u8>, source: Option<u16>) -> Aim {
         Aim {
-            transport: service.transport(),
+            transport: endpoint.service.transport(),
             address: self.target.address,
-            port: service.port().unwrap_or(0),
+            port: endpoint.port,
             ttl,
+            source,
             icmp: self.engine.icmp,
         }
     }
 
-    fn exchange(&self, service: Service) -> Option<Box<dyn exchange::Exchange>> {
+    fn exchange(&self, endpoint: Endpoint) -> Option<Box<dyn exchange::Exchange>> {
         let expected = Expected {
             domain: self.target.domain.clone(),
             host: self.target.host.clone(),
             now: Some(jiff::Timestamp::now().as_second()),
         };
-        exchange::begin(service, &expected, uuid::Uuid::new_v4().as_u64_pair().0)
+        let nonce = uuid::Uuid::new_v4().as_u64_pair().0;
+        exchange::begin_at(endpoint.service, endpoint.port, &expected, nonce)
     }
 }
 
 /// What came of a flow.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Outcome {
     pub(super) decision: Decision,
     pub(super) rtt: Option<Duration>,
@@ -121,29 +142,61 @@ pub(super) struct Outcome {
     pub(super) evidence: Evidence,
 }
 
-/// One attempt outside of a flow's own series: a control, or one with a limited time to live. `None`: nothing came in
-/// time.
-pub(super) async fn once(
-    subject: Arc<Subject>,
-    service: Service,
-    ttl: Option<u8>,
-    within: Duration,
-) -> Option<Signal> {
-    let _permit = subject.engine.limits.admit(subject.target.address).await?;
-    // With a limited time to live only the way is of interest, not the service.
-    let wants_exchange = ttl.is_none() || service.transport() == Transport::Udp;
-    let begun = match net::begin(subject.aim(service, ttl)) {
+/// One attempt outside of a flow's own series: a control, a step of a trace.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Single {
+    pub(super) endpoint: Endpoint,
+    /// IP time to live, where it is limited: then only the way is of interest, not the service.
+    pub(super) ttl: Option<u8>,
+    /// Local port, where the same path is to be taken again.
+    pub(super) source: Option<u16>,
+    /// Over TCP the handshake is enough.
+    pub(super) bare: bool,
+}
+
+impl Single {
+    /// A whole attempt from a fresh port.
+    pub(super) const fn whole(endpoint: Endpoint) -> Self {
+        Self { endpoint, ttl: None, source: None, bare: false }
+    }
+
+    /// A handshake, or a datagram and its answer.
+    pub(super) const fn bare(endpoint: Endpoint) -> Self {
+        Self { bare: true, ..Self::whole(endpoint) }
+    }
+}
+
+/// What a single attempt heard.
+#[derive(Debug)]
+pub(super) struct Heard {
+    /// `None`: nothing came in time.
+    pub(super) signal: Option<Signal>,
+    /// The local port that it had.
+    pub(super) source: Option<u16>,
+    /// How long it took.
+    pub(super) took: Duration,
+}
+
+/// Makes a single attempt and waits for it at most `within`.
+pub(super) async fn once(subject: &Subject, single: Single, within: Duration) -> Heard {
+    let Some(_permit) = subject.engine.limits.admit(subject.target.address).await else {
+        return Heard { signal: None, source: None, took: Duration::ZERO };
+    };
+    let Single { endpoint, ttl, source, bare } = single;
+    let began = Instant::now();
+    let begun = match net::begin(subject.aim(endpoint, ttl, source)) {
         Ok(begun) => begun,
-        Err(signal) => return Some(signal),
+        Err(signal) => return Heard { signal: Some(signal), source, took: Duration::ZERO },
     };
-    let exchange = if wants_exchange { subject.exchange(service) } else { None };
-    let attempt = async {
-        match begun.first(exchange).await {
-            Attempted::Connected(_, conversation) => conversation.finish().await.signal,
-            Attempted::Told(told) => told.signal,
-        }
+    let source = begun.source.map(|source| source.port());
+    let is_bare = (bare || ttl.is_some()) && endpoint.service.transport() != Transport::Udp;
+    let exchange = if is_bare { None } else { subject.exchange(endpoint) };
+    let signal = match tokio::time::timeout(within, begun.first(exchange)).await {
+        Ok(Attempted::Connected(_, conversation)) => conversation.finish(within).await.signal,
+        Ok(Attempted::Told(told)) => told.signal,
+        Err(_) => None,
     };
-    tokio::time::timeout(within, attempt).await.ok().flatten()
+    Heard { signal, source, took: began.elapsed() }
 }
 
 /// An attempt under way, with its number and the permit that it holds.
@@ -152,7 +205,7 @@ type Pending = Pin<Box<dyn Future<Output = (usize, OwnedSemaphorePermit, Attempt
 /// A flow under way.
 struct Running {
     subject: Arc<Subject>,
-    service: Service,
+    endpoint: Endpoint,
     flow: Flow,
     evidence: Evidence,
     pending: FuturesUnordered<Pending>,
@@ -161,11 +214,11 @@ struct Running {
 }
 
 /// Tests one flow until the machine is satisfied.
-pub(super) async fn run(subject: Arc<Subject>, service: Service) -> Outcome {
+pub(super) async fn run(subject: Arc<Subject>, endpoint: Endpoint) -> Outcome {
     let running = Running {
-        flow: Flow::new(Tempo::of(service.transport())),
+        flow: Flow::new(Tempo::of(endpoint.service.transport())),
         subject,
-        service,
+        endpoint,
         evidence: Evidence::default(),
         pending: FuturesUnordered::new(),
         rtts: Vec::new(),
@@ -212,7 +265,9 @@ impl Running {
         self.evidence.begin(now, None);
         self.rtts.push(None);
         let begun = match permit {
-            Some(permit) => net::begin(self.subject.aim(self.service, None)).map(|begun| (permit, begun)),
+            Some(permit) => {
+                net::begin(self.subject.aim(self.endpoint, None, None)).map(|begun| (permit, begun))
+            }
             None => Err(Signal::Local("the probe is shutting down".to_owned())),
         };
         let (permit, begun) = match begun {
@@ -226,7 +281,7 @@ impl Running {
             self.evidence.source(number, source.port());
             self.source = Some(source);
         }
-        let exchange = self.subject.exchange(self.service);
+        let exchange = self.subject.exchange(self.endpoint);
         self.pending.push(Box::pin(async move {
             let attempted = tokio::time::timeout(life, begun.first(exchange)).await;
             (number, permit, attempted.unwrap_or(Attempted::Told(Told { signal: None, rtt: None })))
@@ -257,9 +312,7 @@ impl Running {
     fn converse(&mut self, number: usize, permit: OwnedSemaphorePermit, conversation: Conversation) {
         let reply = self.flow.reply();
         self.pending.push(Box::pin(async move {
-            let told = tokio::time::timeout(reply, conversation.finish()).await;
-            let told = told.unwrap_or(Told { signal: Some(Signal::Ended(Ending::Silence)), rtt: None });
-            (number, permit, Attempted::Told(told))
+            (number, permit, Attempted::Told(conversation.finish(reply).await))
         }));
     }
 

@@ -28,7 +28,7 @@ pub struct Rates {
 
 impl Default for Rates {
     fn default() -> Self {
-        Self { per_target: 20, burst: 40, total: 5_000, concurrency: 2_000 }
+        Self { per_target: 50, burst: 100, total: 5_000, concurrency: 2_000 }
     }
 }
 

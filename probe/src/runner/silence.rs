@@ -14,10 +14,9 @@ use std::{
 };
 
 use sekisho_checks::flow::Signal;
-use sekisho_model::Service;
 use tokio::time::Instant;
 
-use super::flow::{self, Outcome, Subject};
+use super::flow::{self, Endpoint, Outcome, Single, Subject};
 
 /// Devices remembered. Further ones serve as no control.
 const DEVICES: usize = 64;
@@ -43,25 +42,25 @@ pub(super) struct Rejections {
 struct Device {
     address: IpAddr,
     subject: Arc<Subject>,
-    service: Service,
+    endpoint: Endpoint,
     /// When the last control was sent, and whether it was answered.
     last: tokio::sync::Mutex<Option<(Instant, bool)>>,
 }
 
 /// Remembers that the device rejected this flow.
-pub(super) fn note(address: IpAddr, subject: &Arc<Subject>, service: Service) {
+pub(super) fn note(address: IpAddr, subject: &Arc<Subject>, endpoint: Endpoint) {
     if let Some(rejections) = subject.rejections.upgrade() {
-        rejections.note(address, subject, service);
+        rejections.note(address, subject, endpoint);
     }
 }
 
 impl Rejections {
-    fn note(&self, address: IpAddr, subject: &Arc<Subject>, service: Service) {
+    fn note(&self, address: IpAddr, subject: &Arc<Subject>, endpoint: Endpoint) {
         let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (address, subject.target.address);
         if devices.len() < DEVICES && !devices.contains_key(&key) {
             let last = tokio::sync::Mutex::new(None);
-            devices.insert(key, Arc::new(Device { address, subject: subject.clone(), service, last }));
+            devices.insert(key, Arc::new(Device { address, subject: subject.clone(), endpoint, last }));
         }
     }
 
@@ -97,7 +96,8 @@ impl Device {
         }
         tokio::time::sleep(GATHER).await;
         let sent = Instant::now();
-        let signal = flow::once(self.subject.clone(), self.service, None, self.subject.within()).await;
+        let single = Single::whole(self.endpoint);
+        let signal = flow::once(&self.subject, single, self.subject.within()).await.signal;
         let answered = matches!(signal, Some(Signal::Icmp(e)) if e.offender == self.address);
         *last = Some((sent, answered));
         answered
@@ -108,7 +108,7 @@ impl Device {
 /// ruled out.
 pub(super) async fn settle(
     subject: &Arc<Subject>,
-    service: Service,
+    endpoint: Endpoint,
     outcome: &mut Outcome,
 ) -> Option<IpAddr> {
     let devices = subject.rejections.upgrade()?.suspects(subject.target.address);
@@ -120,8 +120,9 @@ pub(super) async fn settle(
             }
             rounds += 1;
             let place = outcome.evidence.begin(subject.began.elapsed(), None);
-            let flow = flow::once(subject.clone(), service, None, subject.within());
-            let (signal, answered) = tokio::join!(flow, device.answers_after(Instant::now()));
+            let flow = flow::once(subject, Single::whole(endpoint), subject.within());
+            let (heard, answered) = tokio::join!(flow, device.answers_after(Instant::now()));
+            let signal = heard.signal;
             outcome.evidence.end(place, signal.as_ref(), subject.began.elapsed());
             if let Some(signal) = signal {
                 outcome.decision.signal = Some(signal);

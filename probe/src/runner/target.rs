@@ -1,21 +1,54 @@
 //! One target: all its flows at once, each a control for the others.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use jiff::Timestamp;
 use sekisho_checks::flow::Signal;
-use sekisho_model::{Facts, Outcome};
-use tokio::{sync::mpsc, task::JoinSet};
+use sekisho_model::{Facts, Outcome, Protocol, Service};
+use tokio::{
+    sync::{OnceCell, mpsc},
+    task::JoinSet,
+};
 
 use super::{
     Observed, Task,
-    flow::{self, Outcome as Seen, Subject},
+    flow::{self, Endpoint, Outcome as Seen, Subject},
     origin::{self, Origin, References},
-    silence,
+    paths::{self, Spread},
+    proxy, rpc, silence, tls,
+    trace::{self, Between, Path},
+    verdict,
 };
 
 /// Pause before a change is tested again.
 const CONFIRM_AFTER: Duration = Duration::from_secs(2);
+
+/// A flow that was tested, and what is known of it.
+pub(super) struct Tested {
+    pub(super) task: Task,
+    pub(super) endpoint: Endpoint,
+    pub(super) seen: Seen,
+    /// A device that may have swallowed its rejection.
+    pub(super) rationing: Option<IpAddr>,
+    /// Whose RST it was.
+    pub(super) origin: Option<Origin>,
+    /// Answers by source port, where they differ.
+    pub(super) spread: Spread,
+    /// Something on the way accepts connections in the target's name.
+    pub(super) proxied: bool,
+    /// Where it ends.
+    pub(super) between: Option<Between>,
+    /// What else was found out.
+    pub(super) facts: Facts,
+}
+
+/// A flow that could not be tested, or was answered without a test.
+pub(super) struct Refused {
+    pub(super) outcome: Outcome,
+    pub(super) facts: Facts,
+    pub(super) seen: Seen,
+}
+
+type Ended = Result<Tested, (Task, Refused)>;
 
 /// The run of one target.
 pub(super) struct Run {
@@ -31,90 +64,26 @@ impl Run {
     /// Tests every task and hands in one observation each.
     pub(super) async fn all(self, tasks: Vec<Task>) {
         let mut changed = Vec::new();
-        for (task, observed) in self.round(tasks).await {
-            changed.push((task, observed));
+        for (task, observed) in round(&self.subject, &tasks).await {
+            if is_change(task, observed.outcome) {
+                changed.push((task, observed));
+            } else {
+                self.hand_in(observed).await;
+            }
         }
         if changed.is_empty() {
             return;
         }
         tokio::time::sleep(CONFIRM_AFTER).await;
-        // Nothing is compared in the second round: whatever it says is handed in.
-        let again: Vec<Task> = changed.iter().map(|(task, _)| Task { last: None, ..*task }).collect();
-        let mut second = self.collect(again).await;
+        let again: Vec<Task> = changed.iter().map(|(task, _)| *task).collect();
+        let mut second = round(&self.subject, &again).await;
         for (task, first) in changed {
-            let again =
-                second.iter().position(|o| o.number == task.number).map(|place| second.swap_remove(place));
-            self.hand_in(match again {
-                Some(again) => confirm(task, first, again),
+            let again = second.iter().position(|(t, _)| t.number == task.number);
+            let observed = match again.map(|place| second.swap_remove(place)) {
+                Some((_, again)) => confirm(task, first, again),
                 None => first,
-            })
-            .await;
-        }
-    }
-
-    /// Tests the tasks, hands in what agrees with the last sweep and gives back what does not.
-    async fn round(&self, tasks: Vec<Task>) -> Vec<(Task, Observed)> {
-        let mut changed = Vec::new();
-        let (mut flows, mut resets, mut references) = (self.start(&tasks), Vec::new(), References::default());
-        while let Some(ended) = flows.join_next().await {
-            let Ok((task, seen, rationing)) = ended else { continue };
-            references.note(task.service, &seen.decision, &self.subject);
-            if matches!(seen.decision.signal, Some(Signal::Reset)) {
-                resets.push((task, seen));
-            } else {
-                let observed = self.verdict(task, seen, None, rationing);
-                self.sort(task, observed, &mut changed).await;
-            }
-        }
-        if !resets.is_empty() {
-            let reach = references.reach(&self.subject).await;
-            for (task, seen) in resets {
-                let origin = origin::of_reset(&self.subject, task.service, reach).await;
-                let observed = self.verdict(task, seen, Some(origin), None);
-                self.sort(task, observed, &mut changed).await;
-            }
-        }
-        changed
-    }
-
-    /// Tests the tasks and gives back all that was seen.
-    async fn collect(&self, tasks: Vec<Task>) -> Vec<Observed> {
-        let (sink, mut seen) = mpsc::channel(tasks.len().max(1));
-        let run = Self { subject: self.subject.clone(), sink };
-        run.round(tasks).await;
-        drop(run);
-        let mut all = Vec::new();
-        while let Some(observed) = seen.recv().await {
-            all.push(observed);
-        }
-        all
-    }
-
-    fn start(&self, tasks: &[Task]) -> JoinSet<(Task, Seen, Option<std::net::IpAddr>)> {
-        let mut flows = JoinSet::new();
-        for task in tasks.iter().copied() {
-            let subject = self.subject.clone();
-            flows.spawn(async move {
-                let mut seen = flow::run(subject.clone(), task.service).await;
-                let mut rationing = None;
-                match &seen.decision.signal {
-                    None => rationing = silence::settle(&subject, task.service, &mut seen).await,
-                    Some(Signal::Icmp(error)) => silence::note(error.offender, &subject, task.service),
-                    Some(_) => {}
-                }
-                (task, seen, rationing)
-            });
-        }
-        flows
-    }
-
-    async fn sort(&self, task: Task, observed: Observed, changed: &mut Vec<(Task, Observed)>) {
-        let comparable = |o: Outcome| !matches!(o, Outcome::Failed | Outcome::Missed);
-        match task.last {
-            Some(last) if comparable(last) && comparable(observed.outcome) && last != observed.outcome => {
-                changed.push((task, observed));
-            }
-            _ => self.hand_in(observed).await,
+            };
+            self.hand_in(observed).await;
         }
     }
 
@@ -123,83 +92,179 @@ impl Run {
             tracing::debug!("an observation came after the job had ended");
         }
     }
+}
 
-    fn verdict(
-        &self,
-        task: Task,
-        seen: Seen,
-        origin: Option<Origin>,
-        rationing: Option<std::net::IpAddr>,
-    ) -> Observed {
-        let local = seen.source.map(|source| source.ip());
-        let mut facts = Facts::new();
-        let mut fact = |name: &str, value: sekisho_model::Fact| facts.insert(name.to_owned(), value);
-        if seen.decision.intermittent {
-            fact("intermittent", true.into());
+/// Whether the outcome is another one than the last sweep's. What was not tested is not compared.
+fn is_change(task: Task, outcome: Outcome) -> bool {
+    let comparable = |o: Outcome| !matches!(o, Outcome::Failed | Outcome::Missed);
+    task.last.is_some_and(|last| comparable(last) && comparable(outcome) && last != outcome)
+}
+
+/// Tests the tasks once, and looks again at what is not clear, with the other flows as controls.
+async fn round(subject: &Arc<Subject>, tasks: &[Task]) -> Vec<(Task, Observed)> {
+    let mut flows = start(subject, tasks);
+    let (mut tested, mut observed) = (Vec::new(), Vec::new());
+    while let Some(ended) = flows.join_next().await {
+        match ended {
+            Ok(Ok(flow)) => tested.push(flow),
+            Ok(Err((task, refused))) => observed.push((task, verdict::of_refused(task, refused))),
+            Err(error) => {
+                tracing::error!(%error, "a flow ended abnormally; its task stays unobserved");
+            }
         }
-        if seen.decision.silent > 0 && seen.decision.signal.is_some() {
-            fact("silent-attempts", i64::from(seen.decision.silent).into());
+    }
+    tested.sort_by_key(|flow| flow.task.number);
+    paths::compare(subject, &mut tested).await;
+    unmask(subject, &mut tested).await;
+    let references = references(subject, &tested);
+    let path = match references.answered_by_target() {
+        Some(reference) if tested.iter().any(|flow| is_reset(flow) || is_blocked(flow, subject)) => {
+            Path::measure(subject, reference).await
         }
-        if let Some(device) = rationing {
-            fact("icmp-rationed-by", device.to_string().into());
+        Some(_) | None => None,
+    };
+    origins(subject, &mut tested, &references, path.as_ref()).await;
+    locate(subject, &mut tested, path).await;
+    tls::compare(&mut tested);
+    observed.extend(tested.into_iter().map(|flow| (flow.task, verdict::of(subject, flow))));
+    observed
+}
+
+fn start(subject: &Arc<Subject>, tasks: &[Task]) -> JoinSet<Ended> {
+    let mapper = Arc::new(OnceCell::new());
+    let mut flows = JoinSet::new();
+    for task in tasks.iter().copied() {
+        let (subject, mapper) = (subject.clone(), mapper.clone());
+        flows.spawn(async move { test(&subject, task, &mapper).await });
+    }
+    flows
+}
+
+/// Tests one flow. The endpoint mapper is tested once for all that need it.
+async fn test(subject: &Arc<Subject>, task: Task, mapper: &OnceCell<Seen>) -> Ended {
+    let service = task.service;
+    let asked = || {
+        let mapper = Service::catalogue().find(|s| s.protocol() == Protocol::EndpointMapper);
+        flow::run(subject.clone(), Endpoint::of(mapper.unwrap_or(service)))
+    };
+    let (endpoint, mut seen, facts) = match service.protocol() {
+        Protocol::EndpointMapper => {
+            (Endpoint::of(service), mapper.get_or_init(asked).await.clone(), Facts::new())
         }
-        let mut by = None;
-        let outcome = match seen.decision.signal {
-            Some(Signal::Proven(told)) => {
-                facts.extend(told);
-                Outcome::Open
-            }
-            Some(Signal::Wrong(told)) => {
-                facts.extend(told);
-                Outcome::Wrong
-            }
-            Some(Signal::Ended(ending)) => {
-                fact("ended", ending.word().into());
-                Outcome::Mute
-            }
-            Some(Signal::Icmp(error)) => {
-                fact("icmp", error.describe().into());
-                let outcome = error.outcome(self.subject.target.address, local).unwrap_or(Outcome::Filtered);
-                by = Some(error.offender).filter(|o| outcome != Outcome::Closed && Some(*o) != local);
-                outcome
-            }
-            Some(Signal::Reset) => match origin.unwrap_or(Origin::Unproven) {
-                Origin::Device(device) => {
-                    fact("rst-origin", "device".into());
-                    by = device;
-                    Outcome::Rejected
-                }
-                Origin::TargetOrLastHop => {
-                    fact("rst-origin", "target-or-last-hop".into());
-                    Outcome::Closed
-                }
-                Origin::Unproven => {
-                    fact("rst-origin", "unproven".into());
-                    Outcome::Closed
-                }
-            },
-            Some(Signal::NoRoute(why)) => {
-                fact("local-error", why.into());
-                Outcome::Unreachable
-            }
-            Some(Signal::Local(why)) => {
-                fact("reason", "local".into());
-                fact("detail", why.into());
-                Outcome::Failed
-            }
-            None => Outcome::Filtered,
+        Protocol::Rpc(_) => match rpc::run(subject, service, mapper.get_or_init(asked).await).await {
+            Ok(tested) => tested,
+            Err(refused) => return Err((task, refused)),
+        },
+        _ => (Endpoint::of(service), flow::run(subject.clone(), Endpoint::of(service)).await, Facts::new()),
+    };
+    let mut rationing = None;
+    match &seen.decision.signal {
+        None => rationing = silence::settle(subject, endpoint, &mut seen).await,
+        Some(Signal::Icmp(error)) => silence::note(error.offender, subject, endpoint),
+        Some(_) => {}
+    }
+    Ok(Tested {
+        task,
+        endpoint,
+        seen,
+        rationing,
+        origin: None,
+        spread: Spread::default(),
+        proxied: false,
+        between: None,
+        facts,
+    })
+}
+
+/// Asks a port that is surely closed where a handshake is all that was seen.
+async fn unmask(subject: &Arc<Subject>, tested: &mut [Tested]) {
+    let doubtful = |flow: &Tested| match &flow.seen.decision.signal {
+        Some(Signal::Ended(_)) => true,
+        Some(Signal::Proven(_)) => flow.endpoint.service.protocol() == Protocol::Handshake,
+        Some(_) | None => false,
+    };
+    if !tested.iter().any(doubtful) || proxy::accepts_anything(subject).await != Some(true) {
+        return;
+    }
+    for flow in tested.iter_mut().filter(|flow| doubtful(flow)) {
+        flow.proxied = true;
+    }
+}
+
+fn references(subject: &Subject, tested: &[Tested]) -> References {
+    let mut references = References::default();
+    for flow in tested.iter().filter(|flow| !flow.proxied) {
+        references.note(flow.endpoint, &flow.seen.decision, subject);
+    }
+    references
+}
+
+/// Finds out whose the RSTs are.
+async fn origins(
+    subject: &Arc<Subject>,
+    tested: &mut [Tested],
+    references: &References,
+    path: Option<&Path>,
+) {
+    if !tested.iter().any(is_reset) {
+        return;
+    }
+    let reach = references.reach(subject, path).await;
+    let mut asked = JoinSet::new();
+    for (place, flow) in tested.iter().enumerate().filter(|(_, flow)| is_reset(flow)) {
+        let (subject, endpoint) = (subject.clone(), flow.endpoint);
+        asked.spawn(async move { (place, origin::of_reset(&subject, endpoint, reach).await) });
+    }
+    while let Some(ended) = asked.join_next().await {
+        let Ok((place, origin)) = ended else { continue };
+        if let Some(flow) = tested.get_mut(place) {
+            flow.origin = Some(origin);
+        }
+    }
+    let Some(path) = path else { return };
+    // One packet after the other: what arrives is told apart by its port.
+    for flow in tested.iter_mut().filter(|flow| is_reset(flow)) {
+        let Some((origin, lifetimes)) = origin::by_lifetime(subject, flow.endpoint, path).await else {
+            return;
         };
-        Observed {
-            number: task.number,
-            outcome,
-            by,
-            rtt_us: seen.rtt.map(|rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX)),
-            attempts: seen.evidence.made(),
-            confirmed: false,
-            facts,
-            evidence: seen.evidence.into_attempts(),
-            status: None,
-            observed_at: Timestamp::now(),
+        flow.facts.insert("rst-ttl".to_owned(), i64::from(lifetimes.rst).into());
+        flow.facts.insert("reply-ttl".to_owned(), i64::from(lifetimes.reply).into());
+        // A device that the scan found nearer than the target stays found, whatever number its RST begins with.
+        if !matches!(flow.origin, Some(Origin::Device(_))) {
+            flow.origin = Some(origin);
+        }
+    }
+}
+
+fn is_reset(flow: &Tested) -> bool {
+    matches!(flow.seen.decision.signal, Some(Signal::Reset))
+}
+
+/// Whether the path blocks the flow.
+fn is_blocked(flow: &Tested, subject: &Subject) -> bool {
+    matches!(verdict::outcome(flow, subject.target.address), Outcome::Filtered | Outcome::Rejected)
+}
+
+/// Finds out where flows that the path blocks end.
+async fn locate(subject: &Arc<Subject>, tested: &mut [Tested], path: Option<Path>) {
+    let path = Arc::new(path);
+    let mut traces = JoinSet::new();
+    for (place, flow) in tested.iter_mut().enumerate().filter(|(_, flow)| is_blocked(flow, subject)) {
+        let (subject, path, endpoint) = (subject.clone(), path.clone(), flow.endpoint);
+        let mut evidence = std::mem::take(&mut flow.seen.evidence);
+        traces.spawn(async move {
+            let between = match path.as_ref() {
+                Some(path) => trace::between(&subject, endpoint, path, &mut evidence).await,
+                None => trace::alone(&subject, endpoint, &mut evidence).await,
+            };
+            (place, between, evidence)
+        });
+    }
+    while let Some(ended) = traces.join_next().await {
+        let Ok((place, between, evidence)) = ended else { continue };
+        if let Some(flow) = tested.get_mut(place) {
+            flow.between = Some(between);
+            flow.seen.evidence = evidence;
         }
     }
 }

@@ -1,0 +1,165 @@
+//! From what was seen of a flow to its observation.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use sekisho_checks::flow::{Ending, Signal};
+use sekisho_model::{Fact, Facts, Outcome, Protocol};
+
+use super::{
+    Observed, Task,
+    flow::{Outcome as Seen, Subject},
+    origin::Origin,
+    target::{Refused, Tested},
+    trace::Between,
+};
+
+/// The outcome of the attempts alone, a RST taken for the target's own.
+pub(super) fn outcome_of(seen: &Seen, target: IpAddr) -> Outcome {
+    match &seen.decision.signal {
+        Some(Signal::Proven(_)) => Outcome::Open,
+        Some(Signal::Wrong(_)) => Outcome::Wrong,
+        Some(Signal::Ended(_)) => Outcome::Mute,
+        Some(Signal::Icmp(error)) => {
+            let local = seen.source.map(|source| source.ip());
+            error.outcome(target, local).unwrap_or(Outcome::Filtered)
+        }
+        Some(Signal::Reset) => Outcome::Closed,
+        Some(Signal::NoRoute(_)) => Outcome::Unreachable,
+        Some(Signal::Local(_)) => Outcome::Failed,
+        None => Outcome::Filtered,
+    }
+}
+
+/// Order in which one of several ports of a service decides: what proves most comes first.
+pub(super) fn rank(seen: &Seen, target: IpAddr) -> u8 {
+    match outcome_of(seen, target) {
+        Outcome::Open => 0,
+        Outcome::Wrong => 1,
+        Outcome::Mute => 2,
+        Outcome::Rejected => 3,
+        Outcome::Closed => 4,
+        Outcome::Filtered => 5,
+        Outcome::Unreachable => 6,
+        Outcome::Failed | Outcome::Missed => 7,
+    }
+}
+
+/// The outcome, with all that was found out besides the attempts.
+pub(super) fn outcome(flow: &Tested, target: IpAddr) -> Outcome {
+    match (outcome_of(&flow.seen, target), flow.origin) {
+        (Outcome::Closed, Some(Origin::Device(_))) => Outcome::Rejected,
+        // The handshake is all that there is, and something on the way makes it with everybody.
+        (Outcome::Open, _) if flow.proxied => Outcome::Mute,
+        (outcome, _) => outcome,
+    }
+}
+
+/// The observation of a flow.
+pub(super) fn of(subject: &Subject, flow: Tested) -> Observed {
+    let target = subject.target.address;
+    let outcome = outcome(&flow, target);
+    let by = by(&flow, outcome, target);
+    let mut facts = flow.facts;
+    let mut fact = |name: &str, value: Fact| facts.insert(name.to_owned(), value);
+    let decision = flow.seen.decision;
+    if decision.intermittent || flow.spread.silent > 0 {
+        fact("intermittent", true.into());
+    }
+    if flow.spread.silent > 0 {
+        fact("attempts-answered", i64::from(flow.spread.answered).into());
+        fact("attempts-silent", i64::from(flow.spread.silent).into());
+    } else if decision.silent > 0 && decision.signal.is_some() {
+        fact("silent-attempts", i64::from(decision.silent).into());
+    }
+    if let Some(device) = flow.rationing {
+        fact("icmp-rationed-by", device.to_string().into());
+    }
+    if flow.proxied {
+        fact("syn-proxy", true.into());
+    }
+    if let Some(origin) = flow.origin {
+        fact("rst-origin", origin.word().into());
+    }
+    if let Some(between) = flow.between {
+        located(between, &mut fact);
+    }
+    match decision.signal {
+        Some(Signal::Proven(told) | Signal::Wrong(told)) => facts.extend(told),
+        Some(Signal::Ended(ending)) => ended(ending, flow.task.service.protocol(), &mut fact),
+        Some(Signal::Icmp(error)) => _ = fact("icmp", error.describe().into()),
+        Some(Signal::NoRoute(why)) => _ = fact("local-error", why.into()),
+        Some(Signal::Local(why)) => {
+            fact("reason", "local".into());
+            fact("detail", why.into());
+        }
+        Some(Signal::Reset) | None => {}
+    }
+    observed(flow.task, outcome, by, flow.seen.rtt, facts, flow.seen.evidence)
+}
+
+/// The observation of a flow that could not be tested.
+pub(super) fn of_refused(task: Task, refused: Refused) -> Observed {
+    let Refused { outcome, facts, seen } = refused;
+    observed(task, outcome, None, None, facts, seen.evidence)
+}
+
+fn observed(
+    task: Task,
+    outcome: Outcome,
+    by: Option<IpAddr>,
+    rtt: Option<std::time::Duration>,
+    facts: Facts,
+    evidence: super::evidence::Evidence,
+) -> Observed {
+    Observed {
+        number: task.number,
+        outcome,
+        by,
+        rtt_us: rtt.map(|rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX)),
+        attempts: evidence.made(),
+        confirmed: false,
+        facts,
+        evidence: evidence.into_attempts(),
+        status: None,
+        observed_at: Timestamp::now(),
+    }
+}
+
+/// Who refused.
+fn by(flow: &Tested, outcome: Outcome, target: IpAddr) -> Option<IpAddr> {
+    let local = flow.seen.source.map(|source| source.ip());
+    match (&flow.seen.decision.signal, flow.origin) {
+        (Some(Signal::Icmp(error)), _) => {
+            Some(error.offender).filter(|o| outcome != Outcome::Closed && Some(*o) != local)
+        }
+        (Some(Signal::Reset), Some(Origin::Device(device))) => device.filter(|d| *d != target),
+        (_, _) => None,
+    }
+}
+
+/// A connection that was accepted and ended without a reply.
+fn ended(ending: Ending, protocol: Protocol, fact: &mut impl FnMut(&str, Fact) -> Option<Fact>) {
+    fact("ended", ending.word().into());
+    if let Some(data) = ending.data() {
+        fact("data", data.into());
+    }
+    let tls = matches!(protocol, Protocol::Ldaps | Protocol::WinrmTls);
+    if tls && matches!(ending, Ending::Reset | Ending::Eof) {
+        // A Windows domain controller listens also without a usable certificate, and ends the handshake.
+        fact("no-certificate", true.into());
+    }
+}
+
+/// Where the flow ends.
+fn located(between: Between, fact: &mut impl FnMut(&str, Fact) -> Option<Fact>) {
+    if let Some(last) = between.last_hop {
+        fact("last-hop", last.to_string().into());
+    }
+    if let Some(next) = between.next_hop {
+        fact("next-hop", next.to_string().into());
+    }
+    if between.is_end {
+        fact("filter-at", "last-hop-or-target".into());
+    }
+}
