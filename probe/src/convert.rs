@@ -189,6 +189,8 @@ fn attempt(attempt: Attempt) -> v1::Attempt {
         icmp_code: code.into(),
         offender: attempt.offender.map(|o| o.to_string()).unwrap_or_default(),
         ttl: attempt.ttl.unwrap_or(0).into(),
+        sent_bytes: attempt.sent_bytes,
+        received_bytes: attempt.received_bytes,
     }
 }
 

@@ -4,6 +4,7 @@
 //! at a time) ← [`runner`] (attempts, limits, verdicts) ← the agent (session with the controller, spool, scope).
 
 mod agent;
+mod capture;
 pub mod cli;
 mod convert;
 pub mod identity;

@@ -7,6 +7,7 @@
 mod errors;
 mod icmp;
 mod info;
+pub(crate) mod sockets;
 pub(crate) mod tap;
 mod tcp;
 mod udp;
@@ -78,11 +79,34 @@ pub(crate) struct Told {
     pub(crate) signal: Option<Signal>,
     /// Round trip of handshake, datagram or echo.
     pub(crate) rtt: Option<RoundTrip>,
+    pub(crate) traffic: Traffic,
+}
+
+/// Bytes of the protocol, without headers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    pub(crate) sent: u32,
+    pub(crate) received: u32,
+}
+
+impl Traffic {
+    fn sent(&mut self, bytes: usize) {
+        self.sent = self.sent.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+    }
+
+    fn received(&mut self, bytes: usize) {
+        self.received = self.received.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+    }
 }
 
 impl Told {
-    const fn signal(signal: Option<Signal>) -> Self {
-        Self { signal, rtt: None }
+    /// Nothing was heard.
+    pub(crate) fn silent() -> Self {
+        Self::signal(None)
+    }
+
+    fn signal(signal: Option<Signal>) -> Self {
+        Self { signal, rtt: None, traffic: Traffic::default() }
     }
 }
 
@@ -118,11 +142,15 @@ pub(crate) fn begin(aim: Aim) -> Result<Begun, Signal> {
         Transport::Tcp => tcp::begin(aim).map(|s| (s.source(), Socket::Tcp(s))),
         Transport::Udp => udp::begin(aim).map(|s| (s.source(), Socket::Udp(s))),
         Transport::Icmp => {
+            sockets::note(aim.transport, None, aim.socket());
             return icmp::begin(aim).map(|s| Begun { source: s.source(), socket: Socket::Icmp(s) });
         }
     };
     match begun {
-        Ok((source, socket)) => Ok(Begun { source, socket }),
+        Ok((source, socket)) => {
+            sockets::note(aim.transport, source, aim.socket());
+            Ok(Begun { source, socket })
+        }
         Err(error) => Err(errors::signal(&error, None, "connect")
             .unwrap_or_else(|| Signal::Local(format!("connect: {error}")))),
     }

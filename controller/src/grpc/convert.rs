@@ -168,7 +168,18 @@ fn facts(list: Vec<v1::Fact>) -> Result<Facts, String> {
 }
 
 fn attempt(attempt: v1::Attempt) -> Result<Attempt, String> {
-    let v1::Attempt { at_us, took_us, source_port, signal, icmp_type, icmp_code, offender, ttl } = attempt;
+    let v1::Attempt {
+        at_us,
+        took_us,
+        source_port,
+        signal,
+        icmp_type,
+        icmp_code,
+        offender,
+        ttl,
+        sent_bytes,
+        received_bytes,
+    } = attempt;
     let byte = |what: &str, value: u32| u8::try_from(value).map_err(|_| format!("{what} is more than 255"));
     let port = u16::try_from(source_port).map_err(|_| "a source port is more than 65535".to_owned())?;
     let icmp = if signal == "icmp" {
@@ -187,6 +198,8 @@ fn attempt(attempt: v1::Attempt) -> Result<Attempt, String> {
         icmp,
         offender: optional_address("an offender", &offender)?,
         ttl: Some(byte("a TTL", ttl)?).filter(|ttl| *ttl > 0),
+        sent_bytes,
+        received_bytes,
     })
 }
 

@@ -18,6 +18,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 
 use super::Color;
 use crate::{
+    capture::Capture,
     net::IcmpAccess,
     resolver::{ResolveError, Resolver},
     runner::{Engine, Gate, Observed, Rates, Target, Task},
@@ -61,6 +62,12 @@ pub(super) struct Args {
     /// The domain that the hosts should serve, where it is not found out by itself
     #[arg(long)]
     domain: Option<String>,
+    /// Also print every attempt: when, from which port, what came back from whom
+    #[arg(long)]
+    explain: bool,
+    /// Keep the packets of this check, and only those, in a pcapng file (needs CAP_NET_RAW)
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<std::path::PathBuf>,
     /// How to print
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -90,13 +97,38 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         ..Rates::default()
     };
     super::runtime()?.block_on(async {
+        let capture = begin_capture(&args)?;
         let targets = targets(&args).await?;
         let icmp = IcmpAccess::detect();
         let requests = requests(&args, &targets, &checks);
         let matrix = check(&targets, &services, requests, Engine::new(rates, icmp)).await;
+        end_capture(&args, capture).await?;
         print(&args, &matrix)?;
         Ok(exit(&matrix))
     })
+}
+
+fn begin_capture(args: &Args) -> anyhow::Result<Option<Capture>> {
+    let Some(file) = &args.pcap else { return Ok(None) };
+    let capture = Capture::begin(file).with_context(|| {
+        format!(
+            "--pcap {}: cannot capture packets; seeing them needs CAP_NET_RAW (run this as root), and the file must be writable",
+            file.display()
+        )
+    })?;
+    Ok(Some(capture))
+}
+
+async fn end_capture(args: &Args, capture: Option<Capture>) -> anyhow::Result<()> {
+    let (Some(capture), Some(file)) = (capture, &args.pcap) else { return Ok(()) };
+    let file = file.display();
+    let written = capture.end(|_| true).await.with_context(|| format!("cannot write {file}"))?;
+    let left_out = match written.left_out {
+        0 => String::new(),
+        count => format!("; {count} more did not fit in memory"),
+    };
+    eprintln!("{} packets are in {file}{left_out}", written.packets);
+    Ok(())
 }
 
 /// What to test: services and checks that were named, or else those of the profile.
@@ -310,7 +342,11 @@ fn print(args: &Args, matrix: &Matrix) -> anyhow::Result<()> {
                 Ok(()) | Err(_) => Ok(()),
             };
         }
-        Format::Table => table::render(matrix, &Style { color: args.color.on(), ascii: false, width: None }),
+        Format::Table => {
+            let style = Style { color: args.color.on(), ascii: false, width: None };
+            let attempts = if args.explain { table::explain(matrix, &style) } else { String::new() };
+            attempts + &table::render(matrix, &style)
+        }
     };
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot print"),

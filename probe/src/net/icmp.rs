@@ -108,10 +108,8 @@ impl Ready {
                 Ok(count) => {
                     let reply = buffer.get(..count).unwrap_or_default();
                     if is_reply(reply, aim, nonce.as_bytes()) {
-                        return Told {
-                            signal: Some(Signal::Proven(Facts::new())),
-                            rtt: Some(RoundTrip::Process(began.elapsed())),
-                        };
+                        let rtt = Some(RoundTrip::Process(began.elapsed()));
+                        return Told { rtt, ..Told::signal(Some(Signal::Proven(Facts::new()))) };
                     }
                 }
                 Err(error) => {

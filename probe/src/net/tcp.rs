@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Aim, RoundTrip, Step, Told, errors, info::Info};
+use super::{Aim, RoundTrip, Step, Told, Traffic, errors, info::Info};
 
 /// Bytes read at once.
 const READ: usize = 8_192;
@@ -77,7 +77,7 @@ impl Connecting {
                 (None, Some(error)) => errors::signal(&error, None, "connect"),
                 (None, None) => None,
             };
-            return Step::Told(Told { signal, rtt: elapsed });
+            return Step::Told(Told { rtt: elapsed, ..Told::signal(signal) });
         }
         let rtt = kernel_rtt(&self.stream);
         match exchange {
@@ -86,7 +86,7 @@ impl Connecting {
                     // Closed by a RST, the pair of ports can be used again at once.
                     SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).ok();
                 }
-                Step::Told(Told { signal: Some(Signal::Proven(Facts::new())), rtt })
+                Step::Told(Told { rtt, ..Told::signal(Some(Signal::Proven(Facts::new()))) })
             }
             Some(exchange) => Step::Connected(rtt, Conversation { stream: self.stream, exchange, rtt }),
         }
@@ -104,7 +104,8 @@ impl Conversation {
     /// without a proof.
     pub(crate) async fn finish(self, reply: Duration) -> Told {
         let Self { mut stream, mut exchange, rtt } = self;
-        let signal = match converse(&mut stream, exchange.as_mut(), reply).await {
+        let mut traffic = Traffic::default();
+        let signal = match converse(&mut stream, exchange.as_mut(), reply, &mut traffic).await {
             Ok(signal) => signal,
             Err(Broken::Icmp(error)) => Signal::Icmp(error),
             Err(Broken::Ended(ending)) => match exchange.ended(ending) {
@@ -113,7 +114,7 @@ impl Conversation {
                 Some(Progress::Waiting) | None => Signal::Ended(ending),
             },
         };
-        Told { signal: Some(signal), rtt }
+        Told { signal: Some(signal), rtt, traffic }
     }
 }
 
@@ -127,12 +128,14 @@ async fn converse(
     stream: &mut TcpStream,
     exchange: &mut dyn Exchange,
     reply: Duration,
+    traffic: &mut Traffic,
 ) -> Result<Signal, Broken> {
     let mut deadline = Instant::now() + reply;
     let mut proven = false;
     let mut buffer = vec![0; READ];
     loop {
         let output = exchange.output();
+        traffic.sent(output.len());
         let turn = timeout_at(deadline, turn(stream, &output, &mut buffer)).await;
         let count = match turn {
             Err(_) => return Err(Broken::Ended(silence(stream))),
@@ -140,6 +143,7 @@ async fn converse(
             Ok(Ok(0)) => return Err(Broken::Ended(Ending::Eof)),
             Ok(Ok(count)) => count,
         };
+        traffic.received(count);
         match exchange.input(buffer.get(..count).unwrap_or_default()) {
             Progress::Waiting => {}
             Progress::Proven(facts) => return Ok(Signal::Proven(facts)),

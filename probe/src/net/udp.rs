@@ -9,7 +9,7 @@ use sekisho_checks::{
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{net::UdpSocket, time::Instant};
 
-use super::{Aim, RoundTrip, Told, errors};
+use super::{Aim, RoundTrip, Told, Traffic, errors};
 
 /// Largest datagram taken.
 const DATAGRAM: usize = 16_384;
@@ -51,26 +51,31 @@ impl Ready {
             return Told::signal(Some(Signal::Local(why.to_owned())));
         };
         let began = Instant::now();
-        let signal = converse(&self.socket, exchange.as_mut()).await;
-        Told { signal, rtt: Some(RoundTrip::Process(began.elapsed())) }
+        let mut traffic = Traffic::default();
+        let signal = converse(&self.socket, exchange.as_mut(), &mut traffic).await;
+        Told { signal, rtt: Some(RoundTrip::Process(began.elapsed())), traffic }
     }
 }
 
-async fn converse(socket: &UdpSocket, exchange: &mut dyn Exchange) -> Option<Signal> {
+async fn converse(socket: &UdpSocket, exchange: &mut dyn Exchange, traffic: &mut Traffic) -> Option<Signal> {
     let mut buffer = vec![0; DATAGRAM];
     loop {
         let output = exchange.output();
+        traffic.sent(output.len());
         if !output.is_empty()
             && let Err(error) = socket.send(&output).await
         {
             return errors::signal(&error, errors::icmp_error(socket), "send");
         }
         match socket.recv(&mut buffer).await {
-            Ok(count) => match exchange.input(buffer.get(..count).unwrap_or_default()) {
-                Progress::Waiting => {}
-                Progress::Proven(facts) => return Some(Signal::Proven(facts)),
-                Progress::Wrong(facts) => return Some(Signal::Wrong(facts)),
-            },
+            Ok(count) => {
+                traffic.received(count);
+                match exchange.input(buffer.get(..count).unwrap_or_default()) {
+                    Progress::Waiting => {}
+                    Progress::Proven(facts) => return Some(Signal::Proven(facts)),
+                    Progress::Wrong(facts) => return Some(Signal::Wrong(facts)),
+                }
+            }
             Err(error) => return errors::signal(&error, errors::icmp_error(socket), "receive"),
         }
     }

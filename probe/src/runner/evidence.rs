@@ -5,6 +5,8 @@ use std::time::Duration;
 use sekisho_checks::flow::Signal;
 use sekisho_model::Attempt;
 
+use crate::net::Traffic;
+
 /// Attempts kept per flow. Beyond that the count goes on and the record stays.
 pub(super) const KEPT: usize = 32;
 
@@ -31,6 +33,8 @@ impl Evidence {
                 icmp: None,
                 offender: None,
                 ttl,
+                sent_bytes: 0,
+                received_bytes: 0,
             });
             self.attempts.len() - 1
         } else {
@@ -55,6 +59,13 @@ impl Evidence {
         if let Some(Signal::Icmp(error)) = signal {
             attempt.icmp = Some((error.kind, error.code));
             attempt.offender = Some(error.offender);
+        }
+    }
+
+    /// Notes what was said and heard in an attempt.
+    pub(super) fn traffic(&mut self, place: usize, traffic: Traffic) {
+        if let Some(attempt) = self.attempts.get_mut(place) {
+            (attempt.sent_bytes, attempt.received_bytes) = (traffic.sent, traffic.received);
         }
     }
 

@@ -284,7 +284,7 @@ impl Running {
         let exchange = self.subject.exchange(self.endpoint);
         self.pending.push(Box::pin(async move {
             let attempted = tokio::time::timeout(life, begun.first(exchange)).await;
-            (number, permit, attempted.unwrap_or(Attempted::Told(Told { signal: None, rtt: None })))
+            (number, permit, attempted.unwrap_or_else(|_| Attempted::Told(Told::silent())))
         }));
     }
 
@@ -302,6 +302,7 @@ impl Running {
                     self.measured(number, told.rtt);
                 }
                 self.evidence.end(number, meaningful.as_ref(), now);
+                self.evidence.traffic(number, told.traffic);
                 if let Some(signal) = meaningful {
                     self.flow.signal(number, signal);
                 }

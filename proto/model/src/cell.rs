@@ -74,6 +74,12 @@ pub struct Attempt {
     pub offender: Option<IpAddr>,
     /// IP TTL that it was sent with, where not the system's default.
     pub ttl: Option<u8>,
+    /// Bytes of the protocol that were sent, without headers.
+    #[serde(default)]
+    pub sent_bytes: u32,
+    /// Bytes of the protocol that came back.
+    #[serde(default)]
+    pub received_bytes: u32,
 }
 
 /// One square of the matrix: a flow and what came of it.

@@ -3,6 +3,7 @@
 //! Pure: a matrix and a style in, text out. The symbols differ without colour, and each is one column wide also on
 //! terminals that draw East Asian ambiguous characters wide.
 
+mod explain;
 mod grid;
 mod sentence;
 mod symbol;
@@ -11,6 +12,8 @@ mod tests;
 mod text;
 
 use std::fmt::Write;
+
+pub use explain::explain;
 
 use crate::{Cell, CheckStatus, Matrix, Outcome, Service, SweepState};
 use symbol::Paint;
