@@ -14,7 +14,8 @@ use super::{
     flow::{self, Endpoint, Outcome as Seen, Subject},
     origin::{self, Origin, References},
     paths::{self, Spread},
-    proxy, rpc, silence, tls,
+    proxy::{self, Handshake},
+    rpc, silence, tls,
     trace::{self, Between, Path},
     verdict,
 };
@@ -33,8 +34,8 @@ pub(super) struct Tested {
     pub(super) origin: Option<Origin>,
     /// Answers by source port, where they differ.
     pub(super) spread: Spread,
-    /// Something on the way accepts connections in the target's name.
-    pub(super) proxied: bool,
+    /// Whose handshake it saw, where nothing else was seen and it was asked for.
+    pub(super) handshake: Option<Handshake>,
     /// Where it ends.
     pub(super) between: Option<Between>,
     /// What else was found out.
@@ -115,14 +116,15 @@ async fn round(subject: &Arc<Subject>, tasks: &[Task]) -> Vec<(Task, Observed)> 
     }
     tested.sort_by_key(|flow| flow.task.number);
     paths::compare(subject, &mut tested).await;
-    unmask(subject, &mut tested).await;
-    let references = references(subject, &tested);
+    let accepts = tested.iter().any(is_bare) && proxy::accepts_anything(subject).await;
+    let references = references(subject, &tested, accepts);
     let path = match references.answered_by_target() {
-        Some(reference) if tested.iter().any(|flow| is_reset(flow) || is_blocked(flow, subject)) => {
+        Some(reference) if accepts || tested.iter().any(|flow| needs_path(flow, subject)) => {
             Path::measure(subject, reference).await
         }
         Some(_) | None => None,
     };
+    unmask(subject, &mut tested, accepts, path.as_ref()).await;
     origins(subject, &mut tested, &references, path.as_ref()).await;
     locate(subject, &mut tested, path).await;
     tls::compare(&mut tested);
@@ -170,30 +172,37 @@ async fn test(subject: &Arc<Subject>, task: Task, mapper: &OnceCell<Seen>) -> En
         rationing,
         origin: None,
         spread: Spread::default(),
-        proxied: false,
+        handshake: None,
         between: None,
         facts,
     })
 }
 
-/// Asks a port that is surely closed where a handshake is all that was seen.
-async fn unmask(subject: &Arc<Subject>, tested: &mut [Tested]) {
-    let doubtful = |flow: &Tested| match &flow.seen.decision.signal {
+/// Whether a handshake is all that was seen of the target.
+fn is_bare(flow: &Tested) -> bool {
+    match &flow.seen.decision.signal {
         Some(Signal::Ended(_)) => true,
         Some(Signal::Proven(_)) => flow.endpoint.service.protocol() == Protocol::Handshake,
         Some(_) | None => false,
-    };
-    if !tested.iter().any(doubtful) || proxy::accepts_anything(subject).await != Some(true) {
-        return;
-    }
-    for flow in tested.iter_mut().filter(|flow| doubtful(flow)) {
-        flow.proxied = true;
     }
 }
 
-fn references(subject: &Subject, tested: &[Tested]) -> References {
+/// Finds out whose the handshakes are where nothing else was seen.
+async fn unmask(subject: &Arc<Subject>, tested: &mut [Tested], accepts: bool, path: Option<&Path>) {
+    let ended = |flow: &Tested| matches!(flow.seen.decision.signal, Some(Signal::Ended(_)));
+    if !accepts && !tested.iter().any(ended) {
+        return;
+    }
+    let suspicion = proxy::suspicion(subject, accepts, path).await;
+    for flow in tested.iter_mut().filter(|flow| is_bare(flow)) {
+        flow.handshake = Some(proxy::handshake(subject, flow.endpoint, suspicion, path).await);
+    }
+}
+
+/// Flows that show how far packets to the target travel: not those whose handshake may be somebody else's.
+fn references(subject: &Subject, tested: &[Tested], accepts: bool) -> References {
     let mut references = References::default();
-    for flow in tested.iter().filter(|flow| !flow.proxied) {
+    for flow in tested.iter().filter(|flow| !(accepts && is_bare(flow))) {
         references.note(flow.endpoint, &flow.seen.decision, subject);
     }
     references
@@ -238,6 +247,12 @@ async fn origins(
 
 fn is_reset(flow: &Tested) -> bool {
     matches!(flow.seen.decision.signal, Some(Signal::Reset))
+}
+
+/// Whether the way to the target must be known to say more of the flow.
+fn needs_path(flow: &Tested, subject: &Subject) -> bool {
+    let ended = matches!(flow.seen.decision.signal, Some(Signal::Ended(_)));
+    ended || is_reset(flow) || is_blocked(flow, subject)
 }
 
 /// Whether the path blocks the flow.

@@ -10,6 +10,7 @@ use super::{
     Observed, Task,
     flow::{Outcome as Seen, Subject},
     origin::Origin,
+    proxy::Handshake,
     target::{Refused, Tested},
     trace::Between,
 };
@@ -50,9 +51,14 @@ pub(super) fn outcome(flow: &Tested, target: IpAddr) -> Outcome {
     match (outcome_of(&flow.seen, target), flow.origin) {
         (Outcome::Closed, Some(Origin::Device(_))) => Outcome::Rejected,
         // The handshake is all that there is, and something on the way makes it with everybody.
-        (Outcome::Open, _) if flow.proxied => Outcome::Mute,
+        (Outcome::Open, _) if is_doubtful(flow) => Outcome::Mute,
         (outcome, _) => outcome,
     }
+}
+
+/// Whether the handshake may be somebody else's.
+fn is_doubtful(flow: &Tested) -> bool {
+    matches!(flow.handshake, Some(Handshake::Proxy(_) | Handshake::Suspect))
 }
 
 /// The observation of a flow.
@@ -60,6 +66,7 @@ pub(super) fn of(subject: &Subject, flow: Tested) -> Observed {
     let target = subject.target.address;
     let outcome = outcome(&flow, target);
     let by = by(&flow, outcome, target);
+    let doubtful = is_doubtful(&flow);
     let mut facts = flow.facts;
     let mut fact = |name: &str, value: Fact| facts.insert(name.to_owned(), value);
     let decision = flow.seen.decision;
@@ -75,7 +82,7 @@ pub(super) fn of(subject: &Subject, flow: Tested) -> Observed {
     if let Some(device) = flow.rationing {
         fact("icmp-rationed-by", device.to_string().into());
     }
-    if flow.proxied {
+    if doubtful {
         fact("syn-proxy", true.into());
     }
     if let Some(origin) = flow.origin {
@@ -134,7 +141,10 @@ fn by(flow: &Tested, outcome: Outcome, target: IpAddr) -> Option<IpAddr> {
             Some(error.offender).filter(|o| outcome != Outcome::Closed && Some(*o) != local)
         }
         (Some(Signal::Reset), Some(Origin::Device(device))) => device.filter(|d| *d != target),
-        (_, _) => None,
+        (_, _) => match flow.handshake {
+            Some(Handshake::Proxy(device)) => device,
+            Some(Handshake::Suspect | Handshake::Genuine) | None => None,
+        },
     }
 }
 
