@@ -7,8 +7,13 @@
 pub mod ber;
 pub mod cldap;
 pub mod dns;
+pub mod http;
 pub mod kerberos;
+pub mod kpasswd;
 pub mod ldap;
+pub mod netbios;
+pub mod nmf;
+pub mod ntp;
 pub mod reader;
 pub mod rpc;
 pub mod smb;

@@ -2,7 +2,7 @@
 
 use super::carrier::{Dialogue, Framing, Stream};
 use super::report::Report;
-use super::{Exchange, Progress};
+use super::{Exchange, Progress, noise};
 use crate::wire::Error;
 use crate::wire::smb::{self, Reply};
 
@@ -10,17 +10,7 @@ struct Smb;
 
 /// Over TCP.
 pub(super) fn over_stream(nonce: u64) -> Box<dyn Exchange> {
-    // The GUID and the salt need to be unlike those of other connections, no more.
-    let spread = |factor: u64| nonce.wrapping_mul(factor).rotate_left(29).to_be_bytes();
-    let mut guid = [0; 16];
-    let mut salt = [0; 32];
-    let factors = [1, 0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb];
-    for (place, factor) in guid.chunks_mut(8).zip(factors) {
-        place.copy_from_slice(&spread(factor));
-    }
-    for (place, factor) in salt.chunks_mut(8).zip(factors) {
-        place.copy_from_slice(&spread(factor.rotate_left(17)));
-    }
+    let (guid, salt) = (noise(nonce), noise(nonce.rotate_left(17)));
     let framing = Framing { measure: smb::measure, header: 4 };
     Box::new(Stream::new(smb::negotiate_request(guid, Some(salt)), framing, Smb))
 }
