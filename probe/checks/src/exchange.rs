@@ -13,12 +13,12 @@ mod dns;
 mod kerberos;
 mod kpasswd;
 mod ldap;
-mod ldaps;
 mod netbios;
 mod ntp;
 mod report;
 mod rpc;
 mod smb;
+mod tls;
 mod winrm;
 
 pub use carrier::MAX_INPUT;
@@ -92,17 +92,18 @@ pub fn begin_at(service: Service, port: u16, expected: &Expected, nonce: u64) ->
         Protocol::Kerberos if datagrams => Some(kerberos::over_datagrams(expected, nonce)),
         Protocol::Kerberos => Some(kerberos::over_stream(expected, nonce)),
         Protocol::EndpointMapper => Some(rpc::mapper()),
-        Protocol::Ldap => Some(ldap::over_stream(expected, global_catalog)),
-        Protocol::Ldaps => ldaps::over_stream(expected, global_catalog),
+        Protocol::Ldap if global_catalog => Some(ldap::alone(expected, global_catalog)),
+        Protocol::Ldap => Some(ldap::over_stream(expected)),
+        Protocol::Ldaps => tls::over_stream(expected, ldap::alone(expected, global_catalog)),
         Protocol::Cldap => Some(cldap::over_datagrams(expected, nonce)),
-        Protocol::Smb => Some(smb::over_stream(nonce)),
+        Protocol::Smb => Some(smb::over_stream(expected, nonce)),
         Protocol::Ntp => Some(ntp::over_datagrams(nonce)),
         Protocol::Kpasswd if datagrams => Some(kpasswd::over_datagrams(expected, nonce)),
         Protocol::Kpasswd => Some(kpasswd::over_stream(expected, nonce)),
         Protocol::Rpc(interface) => Some(rpc::interface(interface, port)),
         Protocol::Adws => Some(adws::over_stream(expected)),
         Protocol::Winrm => Some(winrm::over_stream(expected)),
-        Protocol::WinrmTls => None,
+        Protocol::WinrmTls => tls::over_stream(expected, winrm::over_stream(expected)),
         Protocol::NetbiosNs => Some(netbios::status::over_datagrams(nonce)),
         Protocol::NetbiosDgm => Some(netbios::datagram::over_datagrams(expected, nonce)),
         Protocol::NetbiosSsn => Some(netbios::session::over_stream(nonce)),

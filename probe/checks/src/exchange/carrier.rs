@@ -92,6 +92,10 @@ impl<D: Dialogue> Stream<D> {
         Self { request, framing, dialogue, buffer: Vec::new(), taken: 0, sent: false, verdict: None }
     }
 
+    pub(super) const fn dialogue(&self) -> &D {
+        &self.dialogue
+    }
+
     /// What came after the message that decided.
     pub(super) fn rest(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.buffer)

@@ -60,6 +60,15 @@ impl Report {
         }
     }
 
+    /// The same facts, with this before each name.
+    pub(crate) fn under(self, prefix: &str) -> Self {
+        Self(self.0.into_iter().map(|(name, fact)| (format!("{prefix}{name}"), fact)).collect())
+    }
+
+    pub(crate) fn facts(self) -> Facts {
+        self.0
+    }
+
     pub(crate) fn proven(self) -> Progress {
         Progress::Proven(self.0)
     }
