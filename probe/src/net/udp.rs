@@ -50,6 +50,7 @@ impl Ready {
             let why = "a bare UDP port cannot be tested: silence proves nothing without a known request";
             return Told::signal(Some(Signal::Local(why.to_owned())));
         };
+        exchange.bound(self.source);
         let began = Instant::now();
         let mut traffic = Traffic::default();
         let signal = converse(&self.socket, exchange.as_mut(), &mut traffic).await;

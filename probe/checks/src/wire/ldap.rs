@@ -14,6 +14,11 @@ pub const MAX_VALUES: usize = 2048;
 pub(super) const SEARCH_REQUEST: u8 = ber::application(3);
 const SEARCH_RESULT_ENTRY: u8 = ber::application(4);
 const SEARCH_RESULT_DONE: u8 = ber::application(5);
+/// ExtendedRequest and its `requestName [0]`, RFC 4511 4.12.
+const EXTENDED_REQUEST: u8 = ber::application(23);
+const REQUEST_NAME: u8 = 0x80;
+/// The name of StartTLS, RFC 4511 4.14.1.
+const STARTTLS: &[u8] = b"1.3.6.1.4.1.1466.20037";
 const EXTENDED_RESPONSE: u8 = ber::application(24);
 /// Filter `present [7]`, RFC 4511 4.5.1.7.
 const PRESENT: u8 = 0x87;
@@ -113,6 +118,23 @@ pub fn root_dse_request(id: u32, attributes: &[&str]) -> Vec<u8> {
     })
 }
 
+/// The same, made as large as a test of the path needs it: with one more attribute, whose name exists nowhere, the
+/// message has `size` octets, or up to four fewer, because lengths take more octets as they grow. A size that is smaller
+/// than the request itself changes nothing.
+///
+/// A datagram of a Windows domain controller's `MaxDatagramRecv` is the largest that is answered over UDP.
+#[must_use]
+pub fn padded_root_dse_request(id: u32, attributes: &[&str], size: usize) -> Vec<u8> {
+    let request = |padding: usize| {
+        let name = "x".repeat(padding);
+        root_dse_request(id, &attributes.iter().copied().chain([name.as_str()]).collect::<Vec<_>>())
+    };
+    let missing = size.saturating_sub(root_dse_request(id, attributes).len());
+    // Tag and length of the padding, and the lengths of the three constructions around it that may grow by it.
+    let padded = (1..missing).rev().take(16).map(request).find(|request| request.len() <= size);
+    padded.unwrap_or_else(|| root_dse_request(id, attributes))
+}
+
 /// A search of the entry with the empty name and nothing below it.
 pub(super) fn search_request(id: u32, attributes: &[&str], filter: impl FnOnce(&mut Writer)) -> Vec<u8> {
     let mut out = Writer::new();
@@ -128,6 +150,20 @@ pub(super) fn search_request(id: u32, attributes: &[&str], filter: impl FnOnce(&
                     list.primitive(OCTET_STRING, attribute.as_bytes());
                 }
             });
+        });
+    });
+    out.finish()
+}
+
+/// A request to begin TLS on the connection (RFC 4511 4.14.1): an extended request with the name of StartTLS.
+///
+/// Message ids are 1 to 2^31 - 1.
+#[must_use]
+pub fn starttls_request(id: u32) -> Vec<u8> {
+    let mut out = Writer::new();
+    out.constructed(SEQUENCE, |message| {
+        message.integer(INTEGER, i64::from(id)).constructed(EXTENDED_REQUEST, |request| {
+            request.primitive(REQUEST_NAME, STARTTLS);
         });
     });
     out.finish()
@@ -249,6 +285,26 @@ mod tests {
         assert_eq!(measure(&[0x30, 3]), Ok(Some(5)));
         assert!(measure(b"HTTP/1.1").is_err());
         assert!(measure(&[0x30, 0x83, 1, 0, 0]).is_err());
+    }
+
+    #[test]
+    fn starttls_is_asked_for_as_servers_know_it() {
+        let request = starttls_request(1);
+        assert_eq!(request[..9], [0x30, 0x1d, 2, 1, 1, 0x77, 0x18, 0x80, 0x16]);
+        assert_eq!(&request[9..], STARTTLS);
+    }
+
+    #[test]
+    fn padding_fills_a_request_to_its_size() {
+        let plain = root_dse_request(1, &["currentTime"]);
+        for size in [0, plain.len(), plain.len() + 2] {
+            assert_eq!(padded_root_dse_request(1, &["currentTime"], size), plain);
+        }
+        for size in (plain.len() + 8..600).chain([1472, 2028, 3348, 65_500]) {
+            let padded = padded_root_dse_request(1, &["currentTime"], size);
+            assert!((size - 4..=size).contains(&padded.len()), "{} for {size}", padded.len());
+            assert_eq!(measure(&padded), Ok(Some(padded.len())));
+        }
     }
 
     #[test]
