@@ -70,13 +70,6 @@ pub trait Exchange: Send {
     }
 }
 
-/// The ports that an endpoint mapper named.
-#[must_use]
-pub fn mapped_ports(facts: &Facts) -> Vec<u16> {
-    _ = facts;
-    Vec::new()
-}
-
 /// Begins the conversation of a service; `None` where no protocol is known and the handshake itself is the proof.
 ///
 /// An RPC interface is asked for at the endpoint mapper. `nonce` is fresh randomness: it becomes transaction ids, nonces and

@@ -3,7 +3,10 @@
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use sekisho_checks::flow::{Ending, Signal};
+use sekisho_checks::{
+    exchange,
+    flow::{Ending, Signal},
+};
 use sekisho_model::{Fact, Facts, Outcome, Protocol};
 
 use super::{
@@ -52,6 +55,7 @@ pub(super) fn outcome(flow: &Tested, target: IpAddr) -> Outcome {
         (Outcome::Closed, Some(Origin::Device(_))) => Outcome::Rejected,
         // The handshake is all that there is, and something on the way makes it with everybody.
         (Outcome::Open, _) if is_doubtful(flow) => Outcome::Mute,
+        (Outcome::Filtered, _) if exchange::silence_proves_nothing(flow.task.service) => Outcome::Failed,
         (outcome, _) => outcome,
     }
 }
@@ -99,6 +103,10 @@ pub(super) fn of(subject: &Subject, flow: Tested) -> Observed {
         Some(Signal::Local(why)) => {
             fact("reason", "local".into());
             fact("detail", why.into());
+        }
+        None if outcome == Outcome::Failed => {
+            fact("reason", "silence-proves-nothing".into());
+            fact("detail", "no answer, and a sound server may give none to a port such as ours".into());
         }
         Some(Signal::Reset) | None => {}
     }

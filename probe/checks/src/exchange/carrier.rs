@@ -27,7 +27,7 @@ impl Stop {
         match self {
             Self::Ended(Ending::Eof) => "closed",
             Self::Ended(Ending::Reset) => "reset",
-            Self::Ended(Ending::Silence) => "silent",
+            Self::Ended(Ending::Silence | Ending::Undelivered) => "silent",
             Self::NotUnderstood => "not-understood",
             Self::TooLong => "too-long",
         }
