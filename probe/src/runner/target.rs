@@ -42,6 +42,23 @@ pub(super) struct Tested {
     pub(super) facts: Facts,
 }
 
+impl Tested {
+    /// A flow of which nothing is known but what its attempts showed.
+    pub(super) const fn new(task: Task, endpoint: Endpoint, seen: Seen, facts: Facts) -> Self {
+        Self {
+            task,
+            endpoint,
+            seen,
+            rationing: None,
+            origin: None,
+            spread: Spread { answered: 0, silent: 0 },
+            handshake: None,
+            between: None,
+            facts,
+        }
+    }
+}
+
 /// A flow that could not be tested, or was answered without a test.
 pub(super) struct Refused {
     pub(super) outcome: Outcome,
@@ -165,17 +182,7 @@ async fn test(subject: &Arc<Subject>, task: Task, mapper: &OnceCell<Seen>) -> En
         Some(Signal::Icmp(error)) => silence::note(error.offender, subject, endpoint),
         Some(_) => {}
     }
-    Ok(Tested {
-        task,
-        endpoint,
-        seen,
-        rationing,
-        origin: None,
-        spread: Spread::default(),
-        handshake: None,
-        between: None,
-        facts,
-    })
+    Ok(Tested { rationing, ..Tested::new(task, endpoint, seen, facts) })
 }
 
 /// Whether a handshake is all that was seen of the target.

@@ -51,3 +51,43 @@ fn digests(flow: &Tested) -> Vec<(String, String)> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runner::verdict::tests::tested;
+
+    fn showing(service: &str, certificates: &[(&str, &str)]) -> Tested {
+        let facts = certificates.iter().map(|(name, digest)| ((*name).to_owned(), (*digest).into()));
+        tested(service, Some(Signal::Proven(facts.collect())))
+    }
+
+    fn differs(tested: &[Tested]) -> Vec<Option<String>> {
+        let fact = |flow: &Tested| flow.facts.get("certificate-differs-from").map(ToString::to_string);
+        tested.iter().map(fact).collect()
+    }
+
+    #[test]
+    fn one_certificate_everywhere_is_nothing_to_tell() {
+        let mut flows = [
+            showing("ldaps", &[("certificate-sha256", "aa")]),
+            showing("gc-ssl", &[("certificate-sha256", "aa")]),
+            showing("ldap", &[("starttls-certificate-sha256", "aa")]),
+            showing("smb", &[]),
+        ];
+        compare(&mut flows);
+        assert_eq!(differs(&flows), [None, None, None, None]);
+    }
+
+    #[test]
+    fn another_certificate_is_told_on_both_sides() {
+        let mut flows = [
+            showing("ldaps", &[("certificate-sha256", "aa")]),
+            showing("gc-ssl", &[("certificate-sha256", "bb")]),
+            showing("ldap", &[("starttls-certificate-sha256", "aa")]),
+        ];
+        compare(&mut flows);
+        let told = |text: &str| Some(text.to_owned());
+        assert_eq!(differs(&flows), [told("gc-ssl"), told("ldaps, ldap starttls"), told("gc-ssl")]);
+    }
+}

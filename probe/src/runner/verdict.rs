@@ -181,3 +181,91 @@ fn located(between: Between, fact: &mut impl FnMut(&str, Fact) -> Option<Fact>) 
         fact("filter-at", "last-hop-or-target".into());
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use sekisho_checks::{classify::IcmpError, flow::Decision};
+    use sekisho_model::Service;
+
+    use super::*;
+    use crate::runner::{evidence::Evidence, flow::Endpoint};
+
+    const TARGET: &str = "10.77.1.10";
+    const ROUTER: &str = "10.77.20.1";
+
+    /// A flow of a service with one signal.
+    pub(in crate::runner) fn tested(service: &str, signal: Option<Signal>) -> Tested {
+        let service: Service = service.parse().unwrap();
+        let decision = Decision { signal, attempt: Some(0), silent: 0, intermittent: false };
+        let seen = Seen { decision, rtt: None, source: None, evidence: Evidence::default() };
+        Tested::new(Task { number: 0, service, last: None }, Endpoint::of(service), seen, Facts::new())
+    }
+
+    fn router() -> IpAddr {
+        ROUTER.parse().unwrap()
+    }
+
+    fn judged(flow: &Tested) -> (Outcome, Option<IpAddr>) {
+        let target = TARGET.parse().unwrap();
+        let outcome = outcome(flow, target);
+        (outcome, by(flow, outcome, target))
+    }
+
+    #[test]
+    fn a_rst_is_the_targets_until_a_device_is_found() {
+        let mut flow = tested("smb", Some(Signal::Reset));
+        for (origin, expected) in [
+            (None, (Outcome::Closed, None)),
+            (Some(Origin::Unproven), (Outcome::Closed, None)),
+            (Some(Origin::Target), (Outcome::Closed, None)),
+            (Some(Origin::TargetOrLastHop), (Outcome::Closed, None)),
+            (Some(Origin::Device(None)), (Outcome::Rejected, None)),
+            (Some(Origin::Device(Some(router()))), (Outcome::Rejected, Some(router()))),
+        ] {
+            flow.origin = origin;
+            assert_eq!(judged(&flow), expected, "{origin:?}");
+        }
+    }
+
+    #[test]
+    fn a_handshake_that_is_anybodys_opens_no_port() {
+        let mut flow = tested("tcp/8443", Some(Signal::Proven(Facts::new())));
+        assert_eq!(judged(&flow), (Outcome::Open, None));
+        flow.handshake = Some(Handshake::Genuine);
+        assert_eq!(judged(&flow), (Outcome::Open, None));
+        flow.handshake = Some(Handshake::Suspect);
+        assert_eq!(judged(&flow), (Outcome::Mute, None));
+        flow.handshake = Some(Handshake::Proxy(Some(router())));
+        assert_eq!(judged(&flow), (Outcome::Mute, Some(router())));
+    }
+
+    #[test]
+    fn silence_is_filtered_only_where_a_sound_server_would_answer() {
+        assert_eq!(judged(&tested("smb", None)).0, Outcome::Filtered);
+        assert_eq!(judged(&tested("netbios-dgm", None)).0, Outcome::Failed);
+    }
+
+    #[test]
+    fn a_device_that_says_no_is_named_and_the_target_is_not() {
+        let icmp = |offender: &str, code| {
+            Some(Signal::Icmp(IcmpError { kind: 3, code, offender: offender.parse().unwrap() }))
+        };
+        assert_eq!(judged(&tested("smb", icmp(ROUTER, 13))), (Outcome::Rejected, Some(router())));
+        assert_eq!(judged(&tested("dns-udp", icmp(TARGET, 3))), (Outcome::Closed, None));
+    }
+
+    #[test]
+    fn what_ends_a_connection_is_told() {
+        let facts = |service: &str, ending| {
+            let mut facts = Facts::new();
+            let protocol = service.parse::<Service>().unwrap().protocol();
+            ended(ending, protocol, &mut |name, value| facts.insert(name.to_owned(), value));
+            facts
+        };
+        assert_eq!(facts("smb", Ending::Silence)["data"], "acknowledged".into());
+        assert_eq!(facts("smb", Ending::Undelivered)["data"], "dropped".into());
+        assert_eq!(facts("ldaps", Ending::Reset)["no-certificate"], true.into());
+        assert!(!facts("ldap", Ending::Reset).contains_key("no-certificate"));
+        assert!(!facts("ldaps", Ending::Silence).contains_key("no-certificate"));
+    }
+}
