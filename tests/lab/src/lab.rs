@@ -2,18 +2,17 @@
 
 use std::{
     ffi::OsStr,
-    fs::File,
     net::Ipv4Addr,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::PathBuf,
+    process::{Child, Command},
 };
 
 use anyhow::{Context, bail, ensure};
 use nix::unistd::{Gid, Uid, User};
 
 use crate::{
-    farm, guard, namespace, network, ready,
-    samba::DomainController,
+    domain::{Domain, Running, Variations},
+    farm, guard, namespace, network, program, ready,
     serve::Manner,
     state::{self, Condition, Process, State},
     teardown, tool,
@@ -94,9 +93,9 @@ impl Lab {
             hold = guard::hold(&state::folder(&options.name))?;
         }
         let owner = if options.keep { None } else { Process::of(std::process::id()) };
-        let state = state::claim(&options.name, options.ping, owner)?;
+        let state = state::claim(&options.name, options.ping, &options.cache, owner)?;
         let mut lab = Self { name: options.name.clone(), state, keep: options.keep, children: Vec::new() };
-        match lab.build(&options.cache) {
+        match lab.build() {
             Ok(()) => Ok((lab, true)),
             Err(error) => {
                 lab.keep = true;
@@ -133,10 +132,10 @@ impl Lab {
         Self { name: name.to_owned(), state, keep: true, children: Vec::new() }
     }
 
-    fn build(&mut self, cache: &Path) -> anyhow::Result<()> {
+    fn build(&mut self) -> anyhow::Result<()> {
         network::build(&self.name, &self.state)?;
-        let dc = DomainController::of(&self.name, &state::folder(&self.name))?;
-        let mut samba = dc.start(cache)?;
+        let domain = Domain::of(&self.name, &[], &[])?;
+        let running = domain.start(&self.state.cache, &Variations::new())?;
         let mut waiting = Vec::new();
         for node in &topology().nodes {
             let silent = node.silent.iter().map(|port| (*port, Manner::Silent));
@@ -151,12 +150,18 @@ impl Lab {
             let ports: Vec<u16> = ports.iter().map(|(port, _)| *port).collect();
             ready::wait_for_ports(&namespace::name(&self.name, &node.name), address, &ports)?;
         }
-        let answers = dc.wait(&mut samba).with_context(|| format!("domain controller {}", dc.address()));
-        self.state.samba = Process::of(samba.id());
-        self.children.push(samba);
-        answers?;
+        self.await_domain(&domain, running)?;
         self.state.ready = true;
         self.state.save(&self.name)
+    }
+
+    /// Waits until the domain controllers answer, and remembers their programs.
+    fn await_domain(&mut self, domain: &Domain, mut running: Vec<Running>) -> anyhow::Result<()> {
+        let answers = domain.wait(&mut running);
+        let programs: Vec<Child> = running.into_iter().flatten().collect();
+        self.state.servers = programs.iter().filter_map(|program| Process::of(program.id())).collect();
+        self.children.extend(programs);
+        answers
     }
 
     /// Takes it down. Taking down what is not there is fine.
@@ -340,7 +345,7 @@ fn account(user: &str) -> anyhow::Result<(Uid, Gid)> {
 
 /// Starts the servers of a node in a process of their own: it outlives the command that started it.
 fn launch(lab: &str, node: &str, ports: &[(u16, Manner)]) -> anyhow::Result<Child> {
-    let mut argv = vec![program()?.into_os_string(), "serve".into()];
+    let mut argv = vec![program::own()?.into_os_string(), "serve".into()];
     for (port, manner) in ports {
         let flag = match manner {
             Manner::Plain => "--tcp",
@@ -349,31 +354,7 @@ fn launch(lab: &str, node: &str, ports: &[(u16, Manner)]) -> anyhow::Result<Chil
         };
         argv.extend([flag.into(), port.to_string().into()]);
     }
-    let server = namespace::command(&namespace::name(lab, node), None, argv)?;
-    let mut detached = tool::command("setsid")?;
-    detached.arg(server.get_program()).args(server.get_args());
-    let path = state::folder(lab).join(format!("{node}.log"));
-    let log = File::create(&path).with_context(|| format!("create {}", path.display()))?;
-    detached
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
+    let log = state::folder(lab).join(format!("{node}.log"));
+    program::start(&namespace::name(lab, node), argv, &log)
         .with_context(|| format!("start the servers of {node}"))
-}
-
-/// The program `sekisho-lab`: this process, or the one beside the test that this process is.
-fn program() -> anyhow::Result<PathBuf> {
-    if let Some(path) = std::env::var_os("SEKISHO_LAB_BIN") {
-        return Ok(PathBuf::from(path));
-    }
-    let this = std::env::current_exe().context("find this program")?;
-    let beside =
-        this.ancestors().skip(1).take(2).map(|folder| folder.join("sekisho-lab")).find(|path| path.is_file());
-    beside.with_context(|| {
-        format!(
-            "the program sekisho-lab is not beside {}: build it with `cargo build -p sekisho-lab`, or name it in SEKISHO_LAB_BIN",
-            this.display()
-        )
-    })
 }

@@ -4,14 +4,17 @@
 //! It knows nothing of probes or controllers. The network, the access lists and the truth are data, beside `src`.
 
 pub mod cli;
+mod domain;
 mod farm;
 mod guard;
 mod lab;
 mod namespace;
 mod network;
+mod program;
 mod ready;
 mod samba;
 mod serve;
+mod signal;
 mod state;
 mod teardown;
 mod tool;
@@ -19,11 +22,14 @@ mod topology;
 mod truth;
 mod ui;
 mod verify;
+mod wanted;
 
 pub use lab::{Lab, Options};
+pub use signal::Signal;
 pub use state::{Condition, Summary, list};
 pub use topology::{Kind, Node, Topology, topology};
-pub use truth::{Expectation, Signal, farm_truth, truth};
+pub use truth::{Expectation, farm_truth, truth};
+pub use wanted::{Near, Wanted, WantedFacts, unmet};
 
 /// The lab as an inventory for `sekisho apply`.
 #[must_use]

@@ -23,13 +23,14 @@ pub(crate) const ROOT_DSE: &[u8] =
     b"\x30\x32\x02\x01\x01\x63\x2d\x04\x00\x0a\x01\x00\x0a\x01\x00\x02\x01\x00\x02\x01\x00\x01\x01\x00\
     \x87\x0bobjectClass\x30\x0d\x04\x0bdnsHostName";
 
-/// Whether a domain controller answers: ports, rootDSE, SRV records. The error says what is missing.
+/// Whether a domain controller answers: ports, rootDSE, SRV records, time. The error says what is missing.
 pub(crate) fn domain_controller(address: Ipv4Addr, domain: &str) -> anyhow::Result<()> {
     for port in PORTS {
         tcp(address, port)?;
     }
     root_dse(address).context("the rootDSE does not answer")?;
-    service_record(address, domain).context("the SRV record of the domain does not resolve")
+    service_record(address, domain).context("the SRV record of the domain does not resolve")?;
+    time(address).context("the time server does not answer")
 }
 
 /// Whether something listens.
@@ -83,6 +84,19 @@ fn service_record(address: Ipv4Addr, domain: &str) -> anyhow::Result<()> {
         }
         _ => anyhow::bail!("not a response to the question"),
     }
+}
+
+/// Client request and server reply are told apart by the mode, the low three bits (RFC 5905, section 7.3).
+fn time(address: Ipv4Addr) -> anyhow::Result<()> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.connect((address, 123))?;
+    socket.set_read_timeout(Some(TIMEOUT))?;
+    let mut packet = [0; 48];
+    packet[0] = 0x23;
+    socket.send(&packet)?;
+    socket.recv(&mut packet)?;
+    ensure!(packet[0] & 7 == 4, "a packet of mode {}", packet[0] & 7);
+    Ok(())
 }
 
 /// A DNS query for SRV records.
