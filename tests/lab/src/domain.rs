@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::ErrorKind,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::Child,
     time::Instant,
@@ -132,6 +133,11 @@ impl Domain {
             samba::reap(programs);
         }
         self.store(archive)
+    }
+
+    /// Namespace and address of the first one.
+    pub(crate) fn first_at(&self) -> anyhow::Result<(&str, Ipv4Addr)> {
+        self.first().map(|dc| (dc.namespace(), dc.address()))
     }
 
     fn first(&self) -> anyhow::Result<&DomainController> {

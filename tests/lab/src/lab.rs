@@ -13,7 +13,9 @@ use nix::unistd::{Gid, Uid, User};
 use crate::{
     domain::{Domain, Running, Variations},
     farm, guard, namespace, network, program, ready,
+    scene::{self, Scene},
     serve::Manner,
+    stage::{self, Started},
     state::{self, Condition, Process, State},
     teardown, tool,
     topology::{self, topology},
@@ -269,6 +271,60 @@ impl Lab {
         self.state.save(&self.name)
     }
 
+    /// Sets a scene up. [`Scene::flows`] and [`Scene::checks`] tell what is true then.
+    ///
+    /// # Errors
+    /// Where there is no such scene, it is on already, or a part of it cannot be set up: then it is struck again.
+    pub fn scene(&mut self, name: &str) -> anyhow::Result<&'static Scene> {
+        let scene = scene::scene(name)?;
+        let _hold = self.hold()?;
+        let on = self.scenes().collect::<Vec<_>>();
+        ensure!(on.iter().all(|other| other.name != name), "scene {name} is on already in lab {}", self.name);
+        if let Some(other) = on.iter().find(|other| scene.changes_domain() && other.changes_domain()) {
+            bail!("scenes {name} and {} both change the domain controllers: end that one first", other.name);
+        }
+        self.state.scenes.push(name.to_owned());
+        self.state.save(&self.name)?;
+        let result = stage::set(&self.name, &self.state, scene).and_then(|started| self.adopt(started));
+        if let Err(error) = result {
+            // What was not set up cannot be struck: only the first error says something.
+            drop(self.strike(scene));
+            return Err(error.context(format!("set up scene {name}")));
+        }
+        Ok(scene)
+    }
+
+    /// Strikes a scene: the lab is as it was before.
+    ///
+    /// # Errors
+    /// Where it is not on, or a part of it cannot be taken back.
+    pub fn end_scene(&mut self, name: &str) -> anyhow::Result<()> {
+        let scene = scene::scene(name)?;
+        let _hold = self.hold()?;
+        ensure!(self.scenes().any(|on| on.name == name), "scene {name} is not on in lab {}", self.name);
+        self.strike(scene).with_context(|| format!("end scene {name}"))
+    }
+
+    fn strike(&mut self, scene: &'static Scene) -> anyhow::Result<()> {
+        self.state.scenes.retain(|name| name != scene.name);
+        let struck = stage::strike(&self.name, &self.state, scene);
+        self.adopt(struck?)
+    }
+
+    /// Takes charge of what a scene started, and remembers the scenes that are on.
+    fn adopt(&mut self, started: Started) -> anyhow::Result<()> {
+        self.children.extend(started.programs);
+        if let Some((domain, running)) = started.domain {
+            self.await_domain(&domain, running)?;
+        }
+        self.state.save(&self.name)
+    }
+
+    /// The scenes that are on, the first one first.
+    pub fn scenes(&self) -> impl Iterator<Item = &'static Scene> + use<'_> {
+        self.state.scenes.iter().filter_map(|name| scene::scene(name).ok())
+    }
+
     /// The hosts of the farm.
     #[must_use]
     pub fn farm_hosts(&self) -> Vec<Ipv4Addr> {
@@ -279,7 +335,16 @@ impl Lab {
     pub(crate) fn nodes(&self) -> impl Iterator<Item = (&'static str, Option<Ipv4Addr>)> + use<> {
         let farm = &topology().farm;
         let farm = (self.state.farm > 0).then_some((farm.node.as_str(), Some(farm.link.b.address.addr())));
-        topology().nodes.iter().map(|node| (node.name.as_str(), topology().address(&node.name))).chain(farm)
+        let scenes: Vec<&'static Scene> = self.scenes().collect();
+        let more = scenes
+            .into_iter()
+            .flat_map(|scene| scene.nodes.iter().map(|node| (node.name.as_str(), scene.end(&node.name))));
+        topology()
+            .nodes
+            .iter()
+            .map(|node| (node.name.as_str(), topology().address(&node.name)))
+            .chain(more)
+            .chain(farm)
     }
 
     /// Keeps other commands away, and learns what they have changed.

@@ -13,8 +13,10 @@ mod network;
 mod program;
 mod ready;
 mod samba;
+mod scene;
 mod serve;
 mod signal;
+mod stage;
 mod state;
 mod teardown;
 mod tool;
@@ -25,6 +27,7 @@ mod verify;
 mod wanted;
 
 pub use lab::{Lab, Options};
+pub use scene::{ExpectedCheck, Scene, User, scene, scenes};
 pub use signal::Signal;
 pub use state::{Condition, Summary, list};
 pub use topology::{Kind, Node, Topology, topology};

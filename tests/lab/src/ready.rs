@@ -1,14 +1,16 @@
 //! Asks services whether they are there, from the namespace that the caller is in.
 
 use std::{
+    fs,
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, ensure};
+use sekisho_model::Transport;
 
-use crate::namespace;
+use crate::{namespace, scene::Port};
 
 const TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -56,6 +58,31 @@ pub(crate) fn wait_for_ports(namespace: &str, address: Ipv4Addr, ports: &[u16]) 
         }
         Ok(())
     })
+}
+
+/// Waits until programs of a namespace listen on every port.
+pub(crate) fn wait_for_listeners(namespace: &str, ports: &[Port]) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    namespace::within(namespace, || {
+        for port in ports {
+            while !listens(*port)? {
+                ensure!(Instant::now() < deadline, "nothing listens on {port:?} in {namespace}");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Whether the kernel has such a socket: the local port in hexadecimal, and for TCP state 0A (listening). See proc(5).
+fn listens(Port(transport, port): Port) -> anyhow::Result<bool> {
+    let path = format!("/proc/thread-self/net/{transport}");
+    let table = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    Ok(table.lines().skip(1).any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let local = words.get(1).is_some_and(|local| local.ends_with(&format!(":{port:04X}")));
+        local && (transport == Transport::Udp || words.get(3) == Some(&"0A"))
+    }))
 }
 
 fn root_dse(address: Ipv4Addr) -> anyhow::Result<()> {

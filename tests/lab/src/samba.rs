@@ -135,6 +135,8 @@ impl DomainController {
         }
         command.push("--".to_owned());
         if variation.clock_offset != 0 {
+            // The modules of its LDAP server would not see the faked clock: they are bound past it otherwise.
+            command.extend(["env", "LDB_MODULES_DISABLE_DEEPBIND=1"].map(str::to_owned));
             command.extend(["faketime", "--exclude-monotonic", "-f"].map(str::to_owned));
             command.push(format!("{:+}s", variation.clock_offset));
         }

@@ -35,12 +35,13 @@ struct Seen {
 type Key = (Transport, Option<u16>);
 
 /// Compares; each difference is a line.
-pub(crate) fn verify(lab: &Lab) -> anyhow::Result<Vec<String>> {
+pub(crate) fn verify(lab: &Lab, truth: &[Expectation]) -> anyhow::Result<Vec<String>> {
     tool::command("nmap")?;
     tool::command("ping")?;
     let mut pairs: BTreeMap<(String, Ipv4Addr), Vec<Expectation>> = BTreeMap::new();
-    for expectation in truth() {
-        pairs.entry((expectation.vantage.clone(), expectation.address)).or_default().push(expectation);
+    for expectation in truth {
+        let pair = (expectation.vantage.clone(), expectation.address);
+        pairs.entry(pair).or_default().push(expectation.clone());
     }
     std::thread::scope(|scope| {
         let work: Vec<_> = pairs.values().map(|flows| scope.spawn(|| pair(lab, flows))).collect();
@@ -110,10 +111,15 @@ fn look(
     };
     let target = address.to_string();
     let common = ["nmap", "-n", "-Pn", "-T4", "--max-retries", "3", "-oX", "-", &target];
-    let most = format!("T:{},U:{}", list(Transport::Tcp), list(Transport::Udp));
-
-    let mut seen = nmap(lab, vantage, &[&common[..], &["-sS", "-sU", "-p", &most]].concat(), address)?;
-    for (port, payload) in PAYLOADS {
+    let mut seen = BTreeMap::new();
+    for (transport, scan) in [(Transport::Tcp, "-sS"), (Transport::Udp, "-sU")] {
+        let ports = list(transport);
+        if !ports.is_empty() {
+            seen.extend(nmap(lab, vantage, &[&common[..], &[scan, "-p", &ports]].concat(), address)?);
+        }
+    }
+    let asked = |port: &u16| flows.iter().any(|flow| truth::port(flow.service) == Some(*port));
+    for (port, payload) in PAYLOADS.into_iter().filter(|(port, _)| asked(port)) {
         let port = port.to_string();
         let argv = [&common[..], &["-sU", "-p", &port, "--data", payload]].concat();
         seen.extend(nmap(lab, vantage, &argv, address)?);
