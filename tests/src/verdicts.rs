@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
-use sekisho_lab::Expectation;
-use sekisho_model::{Cell, Service};
+use sekisho_lab::{Expectation, WantedFacts, unmet};
+use sekisho_model::{Cell, Facts, Service};
 
 /// A flow that was judged wrongly.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Compares the cells of a vantage with the truth: outcome, and the device that refuses where it is known.
+/// Compares the cells of a vantage with the truth: outcome, the device that refuses where it is known, and facts.
 #[must_use]
 pub fn compare(truth: &[Expectation], cells: &[Cell]) -> Vec<Difference> {
     let found: BTreeMap<(IpAddr, Service), &Cell> =
@@ -34,9 +34,20 @@ pub fn compare(truth: &[Expectation], cells: &[Cell]) -> Vec<Difference> {
                 row.outcome, cell.outcome, cell.by, cell.facts, cell.evidence
             )));
         }
+        differences.extend(facts(&flow, &row.facts, &cell.facts));
     }
     if found.len() != truth.len() {
         differences.push(Difference(format!("{} cells for {} flows", found.len(), truth.len())));
     }
     differences
+}
+
+/// The facts that are not as they must be.
+fn facts(what: &str, wanted: &WantedFacts, found: &Facts) -> Vec<Difference> {
+    unmet(wanted, found)
+        .map(|(name, wanted, is)| {
+            let is = is.map_or_else(|| "missing".to_owned(), ToString::to_string);
+            Difference(format!("{what}: fact {name} must be {wanted} and is {is}; facts {found:?}"))
+        })
+        .collect()
 }

@@ -2,19 +2,20 @@
 
 use std::{
     ffi::OsStr,
-    fs::File,
     net::Ipv4Addr,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::PathBuf,
+    process::{Child, Command},
 };
 
 use anyhow::{Context, bail, ensure};
 use nix::unistd::{Gid, Uid, User};
 
 use crate::{
-    farm, guard, namespace, network, ready,
-    samba::DomainController,
+    domain::{Domain, Running, Variations},
+    farm, guard, namespace, network, program, ready,
+    scene::{self, Scene},
     serve::Manner,
+    stage::{self, Started},
     state::{self, Condition, Process, State},
     teardown, tool,
     topology::{self, topology},
@@ -94,9 +95,9 @@ impl Lab {
             hold = guard::hold(&state::folder(&options.name))?;
         }
         let owner = if options.keep { None } else { Process::of(std::process::id()) };
-        let state = state::claim(&options.name, options.ping, owner)?;
+        let state = state::claim(&options.name, options.ping, &options.cache, owner)?;
         let mut lab = Self { name: options.name.clone(), state, keep: options.keep, children: Vec::new() };
-        match lab.build(&options.cache) {
+        match lab.build() {
             Ok(()) => Ok((lab, true)),
             Err(error) => {
                 lab.keep = true;
@@ -133,10 +134,10 @@ impl Lab {
         Self { name: name.to_owned(), state, keep: true, children: Vec::new() }
     }
 
-    fn build(&mut self, cache: &Path) -> anyhow::Result<()> {
+    fn build(&mut self) -> anyhow::Result<()> {
         network::build(&self.name, &self.state)?;
-        let dc = DomainController::of(&self.name, &state::folder(&self.name))?;
-        let mut samba = dc.start(cache)?;
+        let domain = Domain::of(&self.name, &[], &[])?;
+        let running = domain.start(&self.state.cache, &Variations::new())?;
         let mut waiting = Vec::new();
         for node in &topology().nodes {
             let silent = node.silent.iter().map(|port| (*port, Manner::Silent));
@@ -151,12 +152,18 @@ impl Lab {
             let ports: Vec<u16> = ports.iter().map(|(port, _)| *port).collect();
             ready::wait_for_ports(&namespace::name(&self.name, &node.name), address, &ports)?;
         }
-        let answers = dc.wait(&mut samba).with_context(|| format!("domain controller {}", dc.address()));
-        self.state.samba = Process::of(samba.id());
-        self.children.push(samba);
-        answers?;
+        self.await_domain(&domain, running)?;
         self.state.ready = true;
         self.state.save(&self.name)
+    }
+
+    /// Waits until the domain controllers answer, and remembers their programs.
+    fn await_domain(&mut self, domain: &Domain, mut running: Vec<Running>) -> anyhow::Result<()> {
+        let answers = domain.wait(&mut running);
+        let programs: Vec<Child> = running.into_iter().flatten().collect();
+        self.state.servers = programs.iter().filter_map(|program| Process::of(program.id())).collect();
+        self.children.extend(programs);
+        answers
     }
 
     /// Takes it down. Taking down what is not there is fine.
@@ -264,6 +271,60 @@ impl Lab {
         self.state.save(&self.name)
     }
 
+    /// Sets a scene up. [`Scene::flows`] and [`Scene::checks`] tell what is true then.
+    ///
+    /// # Errors
+    /// Where there is no such scene, it is on already, or a part of it cannot be set up: then it is struck again.
+    pub fn scene(&mut self, name: &str) -> anyhow::Result<&'static Scene> {
+        let scene = scene::scene(name)?;
+        let _hold = self.hold()?;
+        let on = self.scenes().collect::<Vec<_>>();
+        ensure!(on.iter().all(|other| other.name != name), "scene {name} is on already in lab {}", self.name);
+        if let Some(other) = on.iter().find(|other| scene.changes_domain() && other.changes_domain()) {
+            bail!("scenes {name} and {} both change the domain controllers: end that one first", other.name);
+        }
+        self.state.scenes.push(name.to_owned());
+        self.state.save(&self.name)?;
+        let result = stage::set(&self.name, &self.state, scene).and_then(|started| self.adopt(started));
+        if let Err(error) = result {
+            // What was not set up cannot be struck: only the first error says something.
+            drop(self.strike(scene));
+            return Err(error.context(format!("set up scene {name}")));
+        }
+        Ok(scene)
+    }
+
+    /// Strikes a scene: the lab is as it was before.
+    ///
+    /// # Errors
+    /// Where it is not on, or a part of it cannot be taken back.
+    pub fn end_scene(&mut self, name: &str) -> anyhow::Result<()> {
+        let scene = scene::scene(name)?;
+        let _hold = self.hold()?;
+        ensure!(self.scenes().any(|on| on.name == name), "scene {name} is not on in lab {}", self.name);
+        self.strike(scene).with_context(|| format!("end scene {name}"))
+    }
+
+    fn strike(&mut self, scene: &'static Scene) -> anyhow::Result<()> {
+        self.state.scenes.retain(|name| name != scene.name);
+        let struck = stage::strike(&self.name, &self.state, scene);
+        self.adopt(struck?)
+    }
+
+    /// Takes charge of what a scene started, and remembers the scenes that are on.
+    fn adopt(&mut self, started: Started) -> anyhow::Result<()> {
+        self.children.extend(started.programs);
+        if let Some((domain, running)) = started.domain {
+            self.await_domain(&domain, running)?;
+        }
+        self.state.save(&self.name)
+    }
+
+    /// The scenes that are on, the first one first.
+    pub fn scenes(&self) -> impl Iterator<Item = &'static Scene> + use<'_> {
+        self.state.scenes.iter().filter_map(|name| scene::scene(name).ok())
+    }
+
     /// The hosts of the farm.
     #[must_use]
     pub fn farm_hosts(&self) -> Vec<Ipv4Addr> {
@@ -274,7 +335,16 @@ impl Lab {
     pub(crate) fn nodes(&self) -> impl Iterator<Item = (&'static str, Option<Ipv4Addr>)> + use<> {
         let farm = &topology().farm;
         let farm = (self.state.farm > 0).then_some((farm.node.as_str(), Some(farm.link.b.address.addr())));
-        topology().nodes.iter().map(|node| (node.name.as_str(), topology().address(&node.name))).chain(farm)
+        let scenes: Vec<&'static Scene> = self.scenes().collect();
+        let more = scenes
+            .into_iter()
+            .flat_map(|scene| scene.nodes.iter().map(|node| (node.name.as_str(), scene.end(&node.name))));
+        topology()
+            .nodes
+            .iter()
+            .map(|node| (node.name.as_str(), topology().address(&node.name)))
+            .chain(more)
+            .chain(farm)
     }
 
     /// Keeps other commands away, and learns what they have changed.
@@ -340,7 +410,7 @@ fn account(user: &str) -> anyhow::Result<(Uid, Gid)> {
 
 /// Starts the servers of a node in a process of their own: it outlives the command that started it.
 fn launch(lab: &str, node: &str, ports: &[(u16, Manner)]) -> anyhow::Result<Child> {
-    let mut argv = vec![program()?.into_os_string(), "serve".into()];
+    let mut argv = vec![program::own()?.into_os_string(), "serve".into()];
     for (port, manner) in ports {
         let flag = match manner {
             Manner::Plain => "--tcp",
@@ -349,31 +419,7 @@ fn launch(lab: &str, node: &str, ports: &[(u16, Manner)]) -> anyhow::Result<Chil
         };
         argv.extend([flag.into(), port.to_string().into()]);
     }
-    let server = namespace::command(&namespace::name(lab, node), None, argv)?;
-    let mut detached = tool::command("setsid")?;
-    detached.arg(server.get_program()).args(server.get_args());
-    let path = state::folder(lab).join(format!("{node}.log"));
-    let log = File::create(&path).with_context(|| format!("create {}", path.display()))?;
-    detached
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
+    let log = state::folder(lab).join(format!("{node}.log"));
+    program::start(&namespace::name(lab, node), argv, &log)
         .with_context(|| format!("start the servers of {node}"))
-}
-
-/// The program `sekisho-lab`: this process, or the one beside the test that this process is.
-fn program() -> anyhow::Result<PathBuf> {
-    if let Some(path) = std::env::var_os("SEKISHO_LAB_BIN") {
-        return Ok(PathBuf::from(path));
-    }
-    let this = std::env::current_exe().context("find this program")?;
-    let beside =
-        this.ancestors().skip(1).take(2).map(|folder| folder.join("sekisho-lab")).find(|path| path.is_file());
-    beside.with_context(|| {
-        format!(
-            "the program sekisho-lab is not beside {}: build it with `cargo build -p sekisho-lab`, or name it in SEKISHO_LAB_BIN",
-            this.display()
-        )
-    })
 }

@@ -4,14 +4,19 @@
 //! It knows nothing of probes or controllers. The network, the access lists and the truth are data, beside `src`.
 
 pub mod cli;
+mod domain;
 mod farm;
 mod guard;
 mod lab;
 mod namespace;
 mod network;
+mod program;
 mod ready;
 mod samba;
+mod scene;
 mod serve;
+mod signal;
+mod stage;
 mod state;
 mod teardown;
 mod tool;
@@ -19,11 +24,15 @@ mod topology;
 mod truth;
 mod ui;
 mod verify;
+mod wanted;
 
 pub use lab::{Lab, Options};
+pub use scene::{ExpectedCheck, Scene, User, scene, scenes};
+pub use signal::Signal;
 pub use state::{Condition, Summary, list};
 pub use topology::{Kind, Node, Topology, topology};
-pub use truth::{Expectation, Signal, farm_truth, truth};
+pub use truth::{Expectation, farm_truth, truth};
+pub use wanted::{Near, Wanted, WantedFacts, unmet};
 
 /// The lab as an inventory for `sekisho apply`.
 #[must_use]

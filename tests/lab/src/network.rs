@@ -8,7 +8,7 @@ use crate::{
     namespace,
     state::State,
     tool,
-    topology::{self, End, Kind, Link, Route, topology},
+    topology::{self, End, Kind, Link, Node, Route, topology},
 };
 
 const ETC: &str = "/etc/netns";
@@ -18,14 +18,7 @@ pub(crate) fn build(lab: &str, state: &State) -> anyhow::Result<()> {
     let nodes = &topology().nodes;
     add_namespaces(lab, &nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>())?;
     for node in nodes {
-        settings(lab, &node.name, node.kind, state.ping)?;
-        if let Some(resolver) = node.resolver {
-            write_resolver(
-                lab,
-                &node.name,
-                &format!("nameserver {resolver}\nsearch {}\n", topology().domain.name),
-            )?;
-        }
+        prepare(lab, node, state.ping)?;
     }
     add_links(lab, &topology().links.iter().collect::<Vec<_>>(), Some(state))?;
     std::thread::scope(|scope| {
@@ -53,8 +46,18 @@ pub(crate) fn build(lab: &str, state: &State) -> anyhow::Result<()> {
     })
 }
 
+/// What a node needs before its interfaces come.
+pub(crate) fn prepare(lab: &str, node: &Node, ping: bool) -> anyhow::Result<()> {
+    settings(lab, &node.name, node.kind, ping)?;
+    let text = |resolver| format!("nameserver {resolver}\nsearch {}\n", topology().domain.name);
+    node.resolver.map_or(Ok(()), |resolver| write_resolver(lab, &node.name, &text(resolver)))
+}
+
 /// Creates the namespaces of some nodes.
 pub(crate) fn add_namespaces(lab: &str, nodes: &[&str]) -> anyhow::Result<()> {
+    if nodes.is_empty() {
+        return Ok(());
+    }
     let script: String =
         nodes.iter().map(|node| format!("netns add {}\n", namespace::name(lab, node))).collect();
     tool::run_with(tool::command("ip")?.args(["-batch", "-"]), &script).context(
@@ -125,6 +128,9 @@ pub(crate) fn add_links(lab: &str, links: &[&Link], state: Option<&State>) -> an
             state.controller_address()
         );
     }
+    if script.is_empty() {
+        return Ok(());
+    }
     tool::run_with(tool::command("ip")?.args(["-batch", "-"]), &script)
         .context("lay the cables of the lab")?;
     Ok(())
@@ -150,6 +156,17 @@ pub(crate) fn script<'a>(ends: &[&End], routes: impl Iterator<Item = &'a Route>)
         script.push('\n');
     }
     script
+}
+
+/// Takes an interface away, at once: with the namespace at the other end it would go some time later.
+pub(crate) fn cut(lab: &str, end: &End) -> anyhow::Result<()> {
+    let namespace = namespace::name(lab, &end.node);
+    let shown = tool::run(tool::command("ip")?.args(["-netns", &namespace, "-brief", "link"]))?;
+    if shown.lines().any(|line| line.split(['@', ' ']).next() == Some(&end.interface)) {
+        // It may have gone by itself in the meantime.
+        drop(tool::run(tool::command("ip")?.args(["-netns", &namespace, "link", "del", &end.interface])));
+    }
+    Ok(())
 }
 
 /// Runs `ip` commands in a node.

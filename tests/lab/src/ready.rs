@@ -1,14 +1,16 @@
 //! Asks services whether they are there, from the namespace that the caller is in.
 
 use std::{
+    fs,
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, ensure};
+use sekisho_model::Transport;
 
-use crate::namespace;
+use crate::{namespace, scene::Port};
 
 const TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -23,13 +25,14 @@ pub(crate) const ROOT_DSE: &[u8] =
     b"\x30\x32\x02\x01\x01\x63\x2d\x04\x00\x0a\x01\x00\x0a\x01\x00\x02\x01\x00\x02\x01\x00\x01\x01\x00\
     \x87\x0bobjectClass\x30\x0d\x04\x0bdnsHostName";
 
-/// Whether a domain controller answers: ports, rootDSE, SRV records. The error says what is missing.
+/// Whether a domain controller answers: ports, rootDSE, SRV records, time. The error says what is missing.
 pub(crate) fn domain_controller(address: Ipv4Addr, domain: &str) -> anyhow::Result<()> {
     for port in PORTS {
         tcp(address, port)?;
     }
     root_dse(address).context("the rootDSE does not answer")?;
-    service_record(address, domain).context("the SRV record of the domain does not resolve")
+    service_record(address, domain).context("the SRV record of the domain does not resolve")?;
+    time(address).context("the time server does not answer")
 }
 
 /// Whether something listens.
@@ -55,6 +58,31 @@ pub(crate) fn wait_for_ports(namespace: &str, address: Ipv4Addr, ports: &[u16]) 
         }
         Ok(())
     })
+}
+
+/// Waits until programs of a namespace listen on every port.
+pub(crate) fn wait_for_listeners(namespace: &str, ports: &[Port]) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    namespace::within(namespace, || {
+        for port in ports {
+            while !listens(*port)? {
+                ensure!(Instant::now() < deadline, "nothing listens on {port:?} in {namespace}");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Whether the kernel has such a socket: the local port in hexadecimal, and for TCP state 0A (listening). See proc(5).
+fn listens(Port(transport, port): Port) -> anyhow::Result<bool> {
+    let path = format!("/proc/thread-self/net/{transport}");
+    let table = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    Ok(table.lines().skip(1).any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let local = words.get(1).is_some_and(|local| local.ends_with(&format!(":{port:04X}")));
+        local && (transport == Transport::Udp || words.get(3) == Some(&"0A"))
+    }))
 }
 
 fn root_dse(address: Ipv4Addr) -> anyhow::Result<()> {
@@ -83,6 +111,19 @@ fn service_record(address: Ipv4Addr, domain: &str) -> anyhow::Result<()> {
         }
         _ => anyhow::bail!("not a response to the question"),
     }
+}
+
+/// Client request and server reply are told apart by the mode, the low three bits (RFC 5905, section 7.3).
+fn time(address: Ipv4Addr) -> anyhow::Result<()> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.connect((address, 123))?;
+    socket.set_read_timeout(Some(TIMEOUT))?;
+    let mut packet = [0; 48];
+    packet[0] = 0x23;
+    socket.send(&packet)?;
+    socket.recv(&mut packet)?;
+    ensure!(packet[0] & 7 == 4, "a packet of mode {}", packet[0] & 7);
+    Ok(())
 }
 
 /// A DNS query for SRV records.

@@ -1,29 +1,32 @@
-//! The domain controller: a Samba that is provisioned once and unpacked for each lab.
+//! One domain controller: its Samba, and the chronyd beside it that tells the time.
 
 use std::{
-    fs::{self, File},
-    io::ErrorKind,
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
     net::Ipv4Addr,
     path::{Path, PathBuf},
-    process::{Child, Stdio},
+    process::Child,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
 use ipnet::Ipv4Net;
 use nix::sys::signal::Signal;
+use serde::Deserialize;
 
-use crate::{guard, namespace, ready, tool, topology::topology, ui};
-
-/// Raised when the steps below change what a provisioned folder holds.
-const RECIPE: u32 = 2;
+use crate::{
+    namespace, program, ready, tool,
+    topology::{Node, topology},
+};
 
 /// How long Samba may take to answer. On an idle machine it needs three seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Folders that parts of Samba use whatever the configuration says: the first for the socket of winbindd, the second for
-/// the logs of its RPC helpers. Beside each, the folder of the lab that covers it.
-const COVERED: [(&str, &str); 2] = [("sockets", "/run/samba"), ("logs", "/var/log/samba")];
+/// Folders that programs use whatever they are told: for the socket of winbindd, for the logs of Samba's RPC helpers, for
+/// the memory that faked clocks share. Beside each, the folder of the lab that covers it.
+const COVERED: [(&str, &str); 3] =
+    [("sockets", "/run/samba"), ("logs", "/var/log/samba"), ("shm", "/dev/shm")];
 
 /// Covers each second folder with the one before it, up to the dashes, then becomes the command that follows. Nobody
 /// else sees it: `ip netns exec` gives each command its own view of the mounts.
@@ -33,7 +36,7 @@ const COVER: &str =
 /// What makes this domain controller this one.
 #[derive(Debug)]
 pub(crate) struct DomainController {
-    host: String,
+    pub(crate) node: &'static Node,
     address: Ipv4Net,
     namespace: String,
     folder: PathBuf,
@@ -41,101 +44,33 @@ pub(crate) struct DomainController {
 
 /// Which of Samba's background services run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Services {
+pub(crate) enum Services {
     /// All, so that the domain is complete when it goes into the cache.
     All,
     /// Without those that only maintain what the cache already holds: they start Python, which takes seconds.
     Lean,
 }
 
+/// How a domain controller differs from a sound one.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Variation {
+    /// Seconds that its clock is ahead.
+    #[serde(default)]
+    pub(crate) clock_offset: i64,
+    /// More lines for the section `global` of smb.conf.
+    #[serde(default)]
+    pub(crate) options: BTreeMap<String, String>,
+}
+
 impl DomainController {
-    /// The domain controller of a lab, with its folder.
-    pub(crate) fn of(lab: &str, folder: &Path) -> anyhow::Result<Self> {
-        let node = topology().domain_controller().context("topology.toml has no domain controller")?;
-        let end = topology().ends(&node.name).next().context("the domain controller has no link")?;
-        Ok(Self {
-            host: node.name.clone(),
-            address: end.address,
-            namespace: namespace::name(lab, &node.name),
-            folder: folder.join("samba"),
-        })
+    /// A domain controller of a lab that keeps its things below that folder.
+    pub(crate) fn new(lab: &str, folder: &Path, node: &'static Node, address: Ipv4Net) -> Self {
+        Self { node, address, namespace: namespace::name(lab, &node.name), folder: folder.join(&node.name) }
     }
 
-    /// Starts it, and gives the process. It does not wait until it answers.
-    pub(crate) fn start(&self, cache: &Path) -> anyhow::Result<Child> {
-        let archive = cache.join(self.key()?);
-        if !self.unpack(&archive)? {
-            self.provision(&archive)?;
-        }
-        self.launch(Services::Lean)
-    }
-
-    /// Waits until it answers, or is dead.
-    pub(crate) fn wait(&self, samba: &mut Child) -> anyhow::Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        namespace::within(&self.namespace, || {
-            loop {
-                let Err(missing) = ready::domain_controller(self.address.addr(), &topology().domain.name)
-                else {
-                    return Ok(());
-                };
-                if let Some(status) = samba.try_wait().context("wait for samba")? {
-                    bail!(
-                        "samba ended ({status}) before it answered; the end of its log:\n{}",
-                        self.log_tail()
-                    );
-                }
-                if Instant::now() > deadline {
-                    bail!(
-                        "{missing:#}: samba did not get there in {} s; the end of its log:\n{}",
-                        PATIENCE.as_secs(),
-                        self.log_tail()
-                    );
-                }
-                std::thread::sleep(Duration::from_millis(30));
-            }
-        })
-    }
-
-    /// Name of the cache file: whatever changes the content is in it.
-    fn key(&self) -> anyhow::Result<String> {
-        let version = tool::run(tool::command("samba")?.arg("--version"))?;
-        let version =
-            version.trim().trim_start_matches("Version ").replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-        let domain = &topology().domain;
-        Ok(format!(
-            "samba-{version}_{}_{}_{}_recipe-{RECIPE}.tar.gz",
-            domain.name,
-            self.host,
-            self.address.addr()
-        ))
-    }
-
-    /// Unpacks what an earlier lab provisioned. False where there is none, or none that is whole.
-    fn unpack(&self, archive: &Path) -> anyhow::Result<bool> {
-        if !archive.exists() {
-            return Ok(false);
-        }
-        create(&self.folder)?;
-        let unpacked = self.tar(&["--extract", "--gzip"], archive);
-        if let Err(error) = unpacked {
-            ui::note(&format!("the cached domain controller is damaged and is made anew: {error:#}"));
-            remove_file(archive)?;
-            fs::remove_dir_all(&self.folder).with_context(|| format!("remove {}", self.folder.display()))?;
-            return Ok(false);
-        }
-        Ok(true)
-    }
-
-    /// Makes a domain, lets it settle, and puts it into the cache.
-    fn provision(&self, archive: &Path) -> anyhow::Result<()> {
-        let cache = archive.parent().context("the cache has no folder")?;
-        // One at a time: another lab may be at it, and then its work serves both.
-        let _hold = guard::hold(cache)?;
-        if self.unpack(archive)? {
-            return Ok(());
-        }
-        ui::note("provisioning the domain controller; this takes some seconds, once");
+    /// Makes a domain with this domain controller.
+    pub(crate) fn provision(&self) -> anyhow::Result<()> {
         create(&self.folder)?;
         let domain = &topology().domain;
         let empty = self.folder.join("provision.conf");
@@ -148,7 +83,7 @@ impl DomainController {
             format!("--targetdir={}", self.folder.display()),
             format!("--realm={}", domain.name.to_uppercase()),
             format!("--domain={}", domain.netbios),
-            format!("--host-name={}", self.host),
+            format!("--host-name={}", self.node.name),
             format!("--host-ip={}", self.address.addr()),
             format!("--adminpass={}", domain.administrator_password),
             "--server-role=dc".to_owned(),
@@ -160,114 +95,167 @@ impl DomainController {
             format!("--option=log file={}/log.%m", self.folder.display()),
         ];
         tool::run(&namespace::command(&self.namespace, None, provision)?).context("provision the domain")?;
-        self.settle()?;
-        self.store(archive)
+        Ok(())
     }
 
-    /// The first start makes certificates and registers names. Nothing of it is left to later starts.
-    fn settle(&self) -> anyhow::Result<()> {
-        let mut samba = self.launch(Services::All)?;
-        self.wait(&mut samba)?;
-        let certificate = self.folder.join("private/tls/cert.pem");
-        let deadline = Instant::now() + PATIENCE;
-        while !certificate.exists() {
-            if Instant::now() > deadline {
-                bail!("samba made no TLS certificate; the end of its log:\n{}", self.log_tail());
-            }
-            std::thread::sleep(Duration::from_millis(30));
+    /// Starts its programs, Samba first. It does not wait until they answer.
+    pub(crate) fn launch(&self, services: Services, variation: &Variation) -> anyhow::Result<Vec<Child>> {
+        for folder in ["etc", "run", "ncalrpc", "cache", "state"] {
+            create(&self.folder.join(folder))?;
         }
+        let config = self.folder.join("etc/smb.conf");
+        fs::write(&config, self.config(services, variation))
+            .with_context(|| format!("write {}", config.display()))?;
+        let config = config.display().to_string();
+        let samba = ["samba", "-i", "-M", "standard", "--debug-stdout", "-s", &config];
+        let pid = format!("pidfile {}/run/chronyd.pid", self.folder.display());
+        // As an isolated server: it follows nobody, and leaves this machine's clock alone.
+        let time = [
+            "chronyd",
+            "-x",
+            "-d",
+            "-u",
+            "root",
+            "local stratum 5",
+            "allow",
+            "cmdport 0",
+            "bindcmdaddress /",
+            &pid,
+        ];
+        Ok(vec![self.begin(&samba, variation)?, self.begin(&time, variation)?])
+    }
+
+    fn begin(&self, argv: &[&str], variation: &Variation) -> anyhow::Result<Child> {
+        let mut command = ["sh", "-c", COVER, "sh"].map(str::to_owned).to_vec();
+        for (own, covered) in COVERED {
+            create(Path::new(covered))?;
+            let own = self.folder.join(own);
+            create(&own)?;
+            command.extend([own.display().to_string(), covered.to_owned()]);
+        }
+        command.push("--".to_owned());
+        if variation.clock_offset != 0 {
+            // The modules of its LDAP server would not see the faked clock: they are bound past it otherwise.
+            command.extend(["env", "LDB_MODULES_DISABLE_DEEPBIND=1"].map(str::to_owned));
+            command.extend(["faketime", "--exclude-monotonic", "-f"].map(str::to_owned));
+            command.push(format!("{:+}s", variation.clock_offset));
+        }
+        command.extend(argv.iter().map(|word| (*word).to_owned()));
+        let name = argv.first().copied().unwrap_or_default();
+        program::start(&self.namespace, command, &self.log(name))
+    }
+
+    /// Waits until it answers, or is dead.
+    pub(crate) fn wait(&self, programs: &mut [Child]) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        namespace::within(&self.namespace, || {
+            loop {
+                let Err(missing) = ready::domain_controller(self.address.addr(), &topology().domain.name)
+                else {
+                    return Ok(());
+                };
+                for (program, name) in programs.iter_mut().zip(["samba", "chronyd"]) {
+                    if let Some(status) = program.try_wait().with_context(|| format!("wait for {name}"))? {
+                        bail!("{name} ended ({status}) before it answered{}", self.log_tail(name));
+                    }
+                }
+                if Instant::now() > deadline {
+                    bail!(
+                        "{missing:#}: samba did not get there in {} s{}",
+                        PATIENCE.as_secs(),
+                        self.log_tail("samba")
+                    );
+                }
+                std::thread::sleep(Duration::from_millis(30));
+            }
+        })
+    }
+
+    /// Whether everything is there that the first start makes. The error says what is not.
+    pub(crate) fn is_settled(&self) -> anyhow::Result<()> {
+        let certificate = self.folder.join("private/tls/cert.pem");
+        if !certificate.exists() {
+            bail!("samba made no TLS certificate{}", self.log_tail("samba"));
+        }
+        Ok(())
+    }
+
+    /// Ends whatever runs in its namespace. A Samba that does not end by itself in time is killed: its databases survive
+    /// that, because they write in transactions.
+    pub(crate) fn stop(&self) -> anyhow::Result<()> {
         let everything = || namespace::processes(std::slice::from_ref(&self.namespace));
         namespace::signal(&everything()?, Signal::SIGTERM);
         let deadline = Instant::now() + Duration::from_secs(3);
         loop {
-            let reaped = samba.try_wait().context("wait for samba")?.is_some();
             let running = everything()?;
-            if running.is_empty() && reaped {
+            if running.is_empty() {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                // Its databases survive this: they write in transactions.
                 namespace::signal(&running, Signal::SIGKILL);
             }
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 
-    /// Puts the folder into the cache: whole, or not at all.
-    fn store(&self, archive: &Path) -> anyhow::Result<()> {
+    /// Removes what belongs to one start only.
+    pub(crate) fn clear(&self) -> anyhow::Result<()> {
         for leftover in [
             "run",
             "ncalrpc",
             "sockets",
             "logs",
+            "shm",
             "ntp_signd",
             "msg.sock",
             "msg.lock",
             "samba.log",
+            "chronyd.log",
             "provision.conf",
         ] {
             let path = self.folder.join(leftover);
-            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { remove_if_there(&path) };
-            removed.with_context(|| format!("remove {}", path.display()))?;
+            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            match removed {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("remove {}", path.display()));
+                }
+                _ => {}
+            }
         }
-        let draft = archive.with_extension(format!("{}.draft", std::process::id()));
-        self.tar(&["--create", "--gzip"], &draft).context("put the domain controller into the cache")?;
-        fs::rename(&draft, archive).with_context(|| format!("write {}", archive.display()))
+        Ok(())
     }
 
-    /// Inside the namespace, so that it dies with the lab. Attributes hold the access rights of SYSVOL.
-    fn tar(&self, what: &[&str], archive: &Path) -> anyhow::Result<()> {
-        namespace::within(&self.namespace, || {
-            let mut command = tool::command("tar")?;
-            command.args(what).args(["--xattrs", "--xattrs-include=*", "--acls", "--file"]).arg(archive);
-            command.arg("--directory").arg(&self.folder).arg(".");
-            tool::run(&command).map(|_| ())
-        })
-    }
-
-    fn launch(&self, services: Services) -> anyhow::Result<Child> {
-        for folder in ["etc", "run", "ncalrpc", "cache", "state"] {
-            create(&self.folder.join(folder))?;
-        }
-        let config = self.folder.join("etc/smb.conf");
-        fs::write(&config, self.config(services)).with_context(|| format!("write {}", config.display()))?;
-        let log = self.folder.join("samba.log");
-        let log = File::create(&log).with_context(|| format!("create {}", log.display()))?;
-        let mut samba = namespace::command(&self.namespace, None, ["sh", "-c", COVER, "sh"])?;
-        for (own, covered) in COVERED {
-            create(Path::new(covered))?;
-            create(&self.folder.join(own))?;
-            samba.arg(self.folder.join(own)).arg(covered);
-        }
-        samba.args(["--", "samba", "-i", "-M", "standard", "--debug-stdout", "-s"]).arg(&config);
-        let mut detached = tool::command("setsid")?;
-        detached.arg(samba.get_program()).args(samba.get_args());
-        detached
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().context("share the log of samba")?)
-            .stderr(log)
-            .spawn()
-            .context("start samba")
-    }
-
-    fn config(&self, services: Services) -> String {
+    fn config(&self, services: Services, variation: &Variation) -> String {
         let domain = &topology().domain;
-        let services = match services {
-            Services::All => "",
-            Services::Lean => "server services = -dnsupdate, -kcc",
+        let mut more = match services {
+            Services::All => String::new(),
+            Services::Lean => "server services = -dnsupdate, -kcc\n".to_owned(),
         };
+        for (name, value) in &variation.options {
+            _ = writeln!(more, "\t{name} = {value}");
+        }
         include_str!("../samba/smb.conf")
-            .replace("HOST", &self.host.to_uppercase())
+            .replace("HOST", &self.node.name.to_uppercase())
             .replace("REALM", &domain.name.to_uppercase())
             .replace("NETBIOS", &domain.netbios)
             .replace("ADDRESS", &self.address.to_string())
-            .replace("SERVICES", services)
+            .replace("MORE", &more)
             .replace("DOMAIN", &domain.name)
             .replace("DIR", &self.folder.display().to_string())
     }
 
-    fn log_tail(&self) -> String {
-        tool::tail(&fs::read_to_string(self.folder.join("samba.log")).unwrap_or_default(), 15)
+    fn log(&self, program: &str) -> PathBuf {
+        self.folder.join(format!("{program}.log"))
+    }
+
+    fn log_tail(&self, program: &str) -> String {
+        let log = fs::read_to_string(self.log(program)).unwrap_or_default();
+        format!("; the end of its log:\n{}", tool::tail(&log, 15))
+    }
+
+    /// Its namespace.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     /// Its address.
@@ -276,17 +264,14 @@ impl DomainController {
     }
 }
 
-fn create(folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn create(folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))
 }
 
-fn remove_file(path: &Path) -> anyhow::Result<()> {
-    remove_if_there(path).with_context(|| format!("remove {}", path.display()))
-}
-
-fn remove_if_there(path: &Path) -> std::io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+/// Takes note of programs that have ended.
+pub(crate) fn reap(programs: Vec<Child>) {
+    for mut program in programs {
+        // One that was ended by somebody else has no more to say.
+        drop(program.wait());
     }
 }

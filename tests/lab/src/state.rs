@@ -29,8 +29,12 @@ pub(crate) struct State {
     pub(crate) farm: u8,
     /// Percentage of packets lost between edge and core.
     pub(crate) loss: u8,
-    /// The root process of the domain controller.
-    pub(crate) samba: Option<Process>,
+    /// Folder of provisioned domain controllers.
+    pub(crate) cache: PathBuf,
+    /// The scenes that are on, the first one first.
+    pub(crate) scenes: Vec<String>,
+    /// The programs of the domain controllers.
+    pub(crate) servers: Vec<Process>,
     /// The process that the lab goes with; none for a lab that stays.
     pub(crate) owner: Option<Process>,
 }
@@ -63,6 +67,20 @@ fn start_time(pid: u32) -> Option<u64> {
 }
 
 impl State {
+    fn fresh(slot: u8, ping: bool) -> Self {
+        Self {
+            slot,
+            ready: false,
+            ping,
+            farm: 0,
+            loss: 0,
+            cache: PathBuf::new(),
+            scenes: Vec::new(),
+            servers: Vec::new(),
+            owner: None,
+        }
+    }
+
     /// The state of a lab; none where there is none, or where what is written is not whole.
     pub(crate) fn load(lab: &str) -> Option<Self> {
         let text = fs::read_to_string(folder(lab).join("state.toml")).ok()?;
@@ -101,7 +119,8 @@ impl State {
         self.ready
             && !self.is_abandoned()
             && namespace::has_all_nodes(lab)
-            && self.samba.as_ref().is_some_and(Process::is_alive)
+            && !self.servers.is_empty()
+            && self.servers.iter().all(Process::is_alive)
     }
 }
 
@@ -131,7 +150,7 @@ pub(crate) fn check_name(lab: &str) -> anyhow::Result<()> {
 }
 
 /// Takes the lowest free slot and writes the state down, so that nobody else takes it.
-pub(crate) fn claim(lab: &str, ping: bool, owner: Option<Process>) -> anyhow::Result<State> {
+pub(crate) fn claim(lab: &str, ping: bool, cache: &Path, owner: Option<Process>) -> anyhow::Result<State> {
     let _all = guard::hold(Path::new(ROOT))?;
     let taken: BTreeSet<u8> = names()?
         .iter()
@@ -140,7 +159,7 @@ pub(crate) fn claim(lab: &str, ping: bool, owner: Option<Process>) -> anyhow::Re
         .map(|s| s.slot)
         .collect();
     for slot in 1..=254 {
-        let state = State { slot, ready: false, ping, farm: 0, loss: 0, samba: None, owner: owner.clone() };
+        let state = State { cache: cache.to_owned(), owner: owner.clone(), ..State::fresh(slot, ping) };
         let interface = Path::new("/sys/class/net").join(state.management_interface());
         if !taken.contains(&slot) && !interface.exists() {
             state.save(lab)?;
@@ -269,7 +288,7 @@ mod tests {
 
     #[test]
     fn interface_names_fit_the_kernel() {
-        let state = State { slot: 254, ready: true, ping: true, farm: 0, loss: 0, samba: None, owner: None };
+        let state = State::fresh(254, true);
         assert!(state.management_interface().len() <= 15);
         assert_eq!(state.controller_address().to_string(), "10.203.254.1");
     }

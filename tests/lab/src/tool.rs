@@ -21,16 +21,32 @@ const TOOLS: &[(&str, &str)] = &[
     ("samba-tool", "samba-common-bin"),
     ("smbd", "samba"),
     ("winbindd", "winbind"),
+    ("chronyd", "chrony"),
     ("nmap", "nmap"),
     ("ping", "iputils-ping"),
+    ("dnsmasq", "dnsmasq-base"),
+    ("faketime", "faketime"),
+    ("openssl", "openssl"),
 ];
 
 /// Files that no program stands for.
 const FILES: &[(&str, &str)] = &[("/usr/share/samba/setup/ad-schema", "samba-ad-provision")];
 
 /// What `up` cannot do without.
-const NEEDED: &[&str] =
-    &["ip", "nft", "setsid", "setpriv", "mount", "tar", "gzip", "samba", "samba-tool", "smbd", "winbindd"];
+const NEEDED: &[&str] = &[
+    "ip",
+    "nft",
+    "setsid",
+    "setpriv",
+    "mount",
+    "tar",
+    "gzip",
+    "samba",
+    "samba-tool",
+    "smbd",
+    "winbindd",
+    "chronyd",
+];
 
 /// Where a program is. Users who came by `su` have no sbin in their PATH.
 fn path(tool: &str) -> Option<PathBuf> {
@@ -116,7 +132,7 @@ pub(crate) fn tail(text: &str, lines: usize) -> String {
 }
 
 /// The command as a person would type it, with the password left out.
-fn describe(command: &Command) -> String {
+pub(crate) fn describe(command: &Command) -> String {
     std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|word| word.to_string_lossy())

@@ -135,10 +135,6 @@ impl Topology {
     pub(crate) fn ends(&self, node: &str) -> impl Iterator<Item = &End> {
         self.links.iter().flat_map(|link| [&link.a, &link.b]).filter(move |end| end.node == node)
     }
-
-    pub(crate) fn domain_controller(&self) -> Option<&Node> {
-        self.nodes.iter().find(|node| node.kind == Kind::DomainController)
-    }
 }
 
 /// The access list of that file name.
@@ -190,7 +186,7 @@ mod tests {
         }
         acl(&topology().farm.acl).unwrap();
         assert!(acl("other.nft").is_err());
-        assert!(topology().domain_controller().is_some());
+        assert!(topology().nodes.iter().any(|node| node.kind == Kind::DomainController));
         assert!(topology().node(&topology().management).is_some());
         assert!(topology().node(&topology().lossy).is_some());
     }

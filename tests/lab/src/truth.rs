@@ -1,11 +1,11 @@
 //! What is true in the lab, as data: `truth.toml`.
 
-use std::{collections::BTreeMap, fmt, net::Ipv4Addr, sync::LazyLock};
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::LazyLock};
 
 use sekisho_model::{Outcome, Service};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use serde::{Deserialize, Serialize};
 
-use crate::topology::topology;
+use crate::{Signal, WantedFacts, topology::topology};
 
 /// What one flow comes to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -24,54 +24,25 @@ pub struct Expectation {
     pub by: Option<Ipv4Addr>,
     /// What comes back on the wire.
     pub signal: Signal,
+    /// The facts that must be found.
+    pub facts: WantedFacts,
 }
 
-/// What comes back on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
-    /// An answer of whatever listens.
-    Reply,
-    /// A TCP handshake and then nothing.
-    Handshake,
-    /// Nothing.
-    Silence,
-    /// A RST that bears the target's address.
-    Rst,
-    /// ICMP type and code.
-    Icmp(u8, u8),
-}
-
-impl fmt::Display for Signal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Reply => f.pad("reply"),
-            Self::Handshake => f.pad("handshake"),
-            Self::Silence => f.pad("silence"),
-            Self::Rst => f.pad("rst"),
-            Self::Icmp(kind, code) => f.pad(&format!("icmp {kind}/{code}")),
-        }
-    }
-}
-
-impl Serialize for Signal {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Signal {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let word = String::deserialize(deserializer)?;
-        let icmp = || {
-            let (kind, code) = word.strip_prefix("icmp ")?.split_once('/')?;
-            Some(Self::Icmp(kind.parse().ok()?, code.parse().ok()?))
-        };
-        match word.as_str() {
-            "reply" => Ok(Self::Reply),
-            "handshake" => Ok(Self::Handshake),
-            "silence" => Ok(Self::Silence),
-            "rst" => Ok(Self::Rst),
-            _ => icmp().ok_or_else(|| D::Error::custom(format!("\"{word}\" is not a signal"))),
+impl Expectation {
+    /// Whether what it says can be true at once.
+    #[cfg(test)]
+    pub(crate) fn is_sound(&self) -> bool {
+        let nobody = self.by.is_none();
+        match self.outcome {
+            Outcome::Open => matches!(self.signal, Signal::Reply | Signal::Handshake) && nobody,
+            Outcome::Closed => matches!(self.signal, Signal::Rst | Signal::Icmp(3, 3)) && nobody,
+            Outcome::Filtered => self.signal == Signal::Silence && nobody,
+            Outcome::Rejected => matches!(self.signal, Signal::Rst | Signal::Icmp(3, _)) && !nobody,
+            Outcome::Unreachable => matches!(self.signal, Signal::Icmp(3, 0 | 1)) && !nobody,
+            Outcome::Mute => self.signal == Signal::Handshake,
+            Outcome::Wrong => self.signal == Signal::Reply,
+            Outcome::Failed => self.signal == Signal::Unasked && self.facts.contains_key("reason"),
+            Outcome::Missed => false,
         }
     }
 }
@@ -80,6 +51,7 @@ impl<'de> Deserialize<'de> for Signal {
 #[serde(deny_unknown_fields)]
 struct File {
     services: Vec<Service>,
+    mapped: BTreeMap<Service, u16>,
     targets: BTreeMap<String, Ipv4Addr>,
     flows: Vec<Flows>,
     farm: FarmFile,
@@ -99,32 +71,25 @@ struct Flows {
     target: String,
     default: Verdict,
     #[serde(default)]
-    except: Vec<Exception>,
+    except: Vec<Verdict>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Verdict {
-    outcome: Outcome,
-    signal: Signal,
-    by: Option<Ipv4Addr>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Exception {
+    /// Empty in a default: there it is all that no exception names.
+    #[serde(default)]
     services: Vec<Service>,
     outcome: Outcome,
     signal: Signal,
     by: Option<Ipv4Addr>,
+    #[serde(default)]
+    facts: WantedFacts,
 }
 
 impl Flows {
-    fn verdict(&self, service: Service) -> Verdict {
-        self.except
-            .iter()
-            .find(|exception| exception.services.contains(&service))
-            .map_or(self.default, |e| Verdict { outcome: e.outcome, signal: e.signal, by: e.by })
+    fn verdict(&self, service: Service) -> &Verdict {
+        self.except.iter().find(|verdict| verdict.services.contains(&service)).unwrap_or(&self.default)
     }
 
     fn expand(&self, target: &str, address: Ipv4Addr, services: &[Service]) -> Vec<Expectation> {
@@ -138,6 +103,7 @@ impl Flows {
                 outcome: verdict.outcome,
                 by: verdict.by,
                 signal: verdict.signal,
+                facts: verdict.facts.clone(),
             }
         };
         services.iter().map(one).collect()
@@ -162,6 +128,16 @@ pub fn truth() -> Vec<Expectation> {
         .collect()
 }
 
+/// Address of a target of the lab.
+pub(crate) fn target(name: &str) -> Option<Ipv4Addr> {
+    file().targets.get(name).copied()
+}
+
+/// The port of a service on the domain controllers; for an RPC interface the one that the endpoint mapper tells.
+pub(crate) fn port(service: Service) -> Option<u16> {
+    service.port().or_else(|| file().mapped.get(&service).copied())
+}
+
 /// The same for a farm of that many hosts.
 #[must_use]
 pub fn farm_truth(hosts: u8) -> Vec<Expectation> {
@@ -180,7 +156,7 @@ pub fn farm_truth(hosts: u8) -> Vec<Expectation> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use sekisho_model::BuiltIn;
+    use sekisho_model::{BuiltIn, Protocol};
 
     use super::*;
 
@@ -190,10 +166,11 @@ mod tests {
         let flows: BTreeSet<_> =
             truth.iter().map(|e| (e.vantage.clone(), e.target.clone(), e.service.to_string())).collect();
         assert_eq!(flows.len(), truth.len());
-        assert_eq!(truth.len(), 3 * 3 * 13);
+        assert_eq!(truth.len(), 3 * 3 * 25);
         for vantage in topology().vantages() {
             for target in file().targets.keys() {
-                for service in BuiltIn::Ports.services() {
+                let full = BuiltIn::Full.services();
+                for service in full.into_iter().filter(|s| s.protocol() != Protocol::NetbiosDgm) {
                     assert!(
                         flows.contains(&(vantage.name.clone(), target.clone(), service.to_string())),
                         "{} {target} {service}",
@@ -213,6 +190,7 @@ mod tests {
                 let named: Vec<_> = flows.except.iter().flat_map(|exception| &exception.services).collect();
                 let distinct: BTreeSet<_> = named.iter().collect();
                 assert_eq!(named.len(), distinct.len(), "{} {}", flows.vantage, flows.target);
+                assert!(flows.default.services.is_empty(), "{} {}", flows.vantage, flows.target);
                 assert!(
                     named.iter().all(|service| services.contains(service)),
                     "{} {}",
@@ -226,17 +204,32 @@ mod tests {
     #[test]
     fn outcome_signal_and_culprit_agree() {
         for e in truth().into_iter().chain(farm_truth(1)) {
-            let fits = match e.outcome {
-                Outcome::Open => matches!(e.signal, Signal::Reply | Signal::Handshake) && e.by.is_none(),
-                Outcome::Closed => matches!(e.signal, Signal::Rst | Signal::Icmp(3, 3)) && e.by.is_none(),
-                Outcome::Filtered => e.signal == Signal::Silence && e.by.is_none(),
-                Outcome::Rejected => matches!(e.signal, Signal::Rst | Signal::Icmp(3, _)) && e.by.is_some(),
-                Outcome::Unreachable => matches!(e.signal, Signal::Icmp(3, 0 | 1)) && e.by.is_some(),
-                Outcome::Mute => e.signal == Signal::Handshake,
-                Outcome::Wrong => e.signal == Signal::Reply,
-                Outcome::Failed | Outcome::Missed => false,
-            };
-            assert!(fits, "{e:?}");
+            assert!(e.is_sound(), "{e:?}");
+        }
+    }
+
+    /// What is said of interfaces behind the endpoint mapper follows from what is said of the mapper.
+    #[test]
+    fn interfaces_are_unasked_where_the_mapper_does_not_answer() {
+        let truth = truth();
+        let mapper = |e: &Expectation| {
+            let same = |m: &&Expectation| (&m.vantage, &m.target) == (&e.vantage, &e.target);
+            truth
+                .iter()
+                .filter(same)
+                .find(|m| m.service.protocol() == Protocol::EndpointMapper)
+                .unwrap()
+                .outcome
+        };
+        for e in truth.iter().filter(|e| matches!(e.service.protocol(), Protocol::Rpc(_))) {
+            assert!(port(e.service).is_some(), "{e:?}");
+            let reason = e.facts.get("reason").map(ToString::to_string);
+            let mapper = mapper(e);
+            if mapper == Outcome::Open {
+                assert_ne!(e.signal, Signal::Unasked, "{e:?}");
+            } else {
+                assert_eq!(reason, Some(format!("mapper-{mapper}")), "{e:?}");
+            }
         }
     }
 
@@ -247,20 +240,5 @@ mod tests {
         let blocked = flows.iter().filter(|e| e.vantage == "vlan20" && e.outcome != Outcome::Open).count();
         assert_eq!(blocked, 200 * 4);
         assert_eq!(flows.last().map(|e| e.address), Some(Ipv4Addr::new(10, 77, 2, 200)));
-    }
-
-    #[test]
-    fn signals_round_trip_and_nonsense_is_refused() {
-        #[derive(Deserialize)]
-        struct Holder {
-            signal: Signal,
-        }
-        for word in ["reply", "handshake", "silence", "rst", "icmp 3/13"] {
-            let holder: Holder = toml::from_str(&format!("signal = \"{word}\"")).unwrap();
-            assert_eq!(holder.signal.to_string(), word);
-        }
-        for word in ["", "icmp", "icmp 3", "icmp 3/999", "nak"] {
-            assert!(toml::from_str::<Holder>(&format!("signal = \"{word}\"")).is_err(), "{word}");
-        }
     }
 }

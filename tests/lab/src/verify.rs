@@ -1,7 +1,7 @@
 //! A second opinion: the truth against what nmap and ping see, without any code of the product's probe.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{Read, Write},
     net::Ipv4Addr,
     time::Duration,
@@ -12,7 +12,10 @@ use sekisho_model::{Outcome, Transport};
 
 use crate::{Expectation, Lab, Signal, namespace, ready, tool, truth};
 
-/// A Kerberos AS-REQ for a user that does not exist: nmap has no payload of its own that a KDC answers.
+/// UDP ports for which nmap has no payload of its own that is answered, with one: a Kerberos AS-REQ for a user that does
+/// not exist, and a change of password that holds neither ticket nor password.
+const PAYLOADS: [(u16, &str); 2] = [(88, AS_REQ), (464, "0010000100056e033001007503300100")];
+
 const AS_REQ: &str = "6a8184308181a103020105a20302010aa4753073a00703050040000000a1133011a003020101a10a30081b066e6f626f6479\
     a20e1b0c434f52502e4558414d504c45a321301fa003020102a11830161b066b72627467741b0c434f52502e4558414d504c\
     45a511180f32303337303931333032343830355aa70302014da8083006020112020111";
@@ -32,12 +35,13 @@ struct Seen {
 type Key = (Transport, Option<u16>);
 
 /// Compares; each difference is a line.
-pub(crate) fn verify(lab: &Lab) -> anyhow::Result<Vec<String>> {
+pub(crate) fn verify(lab: &Lab, truth: &[Expectation]) -> anyhow::Result<Vec<String>> {
     tool::command("nmap")?;
     tool::command("ping")?;
     let mut pairs: BTreeMap<(String, Ipv4Addr), Vec<Expectation>> = BTreeMap::new();
-    for expectation in truth() {
-        pairs.entry((expectation.vantage.clone(), expectation.address)).or_default().push(expectation);
+    for expectation in truth {
+        let pair = (expectation.vantage.clone(), expectation.address);
+        pairs.entry(pair).or_default().push(expectation.clone());
     }
     std::thread::scope(|scope| {
         let work: Vec<_> = pairs.values().map(|flows| scope.spawn(|| pair(lab, flows))).collect();
@@ -54,8 +58,8 @@ fn pair(lab: &Lab, flows: &[Expectation]) -> anyhow::Result<Vec<String>> {
     let Some(first) = flows.first() else { return Ok(Vec::new()) };
     let seen = look(lab, &first.vantage, first.address, flows)?;
     let mut differences = Vec::new();
-    for flow in flows {
-        let key = (flow.service.transport(), flow.service.port());
+    for flow in flows.iter().filter(|flow| flow.signal != Signal::Unasked) {
+        let key = (flow.service.transport(), truth::port(flow.service));
         let complaint = match seen.get(&key) {
             None => Some("nothing was seen".to_owned()),
             Some(seen) => compare(flow, seen),
@@ -98,24 +102,28 @@ fn look(
     address: Ipv4Addr,
     flows: &[Expectation],
 ) -> anyhow::Result<BTreeMap<Key, Seen>> {
-    let ports = |transport: Transport| {
-        let all =
-            flows.iter().map(|flow| flow.service).filter(move |service| service.transport() == transport);
-        all.filter_map(|service| service.port())
-            .filter(move |port| transport == Transport::Tcp || *port != 88)
+    let list = |transport: Transport| {
+        let asked = flows.iter().filter(|flow| flow.signal != Signal::Unasked).map(|flow| flow.service);
+        let ports: BTreeSet<u16> =
+            asked.filter(|service| service.transport() == transport).filter_map(truth::port).collect();
+        let own = |port: &u16| transport == Transport::Tcp || PAYLOADS.iter().all(|(known, _)| known != port);
+        ports.iter().filter(|port| own(port)).map(u16::to_string).collect::<Vec<_>>().join(",")
     };
-    let list = |transport| ports(transport).map(|port| port.to_string()).collect::<Vec<_>>().join(",");
     let target = address.to_string();
     let common = ["nmap", "-n", "-Pn", "-T4", "--max-retries", "3", "-oX", "-", &target];
-    let most = format!("T:{},U:{}", list(Transport::Tcp), list(Transport::Udp));
-
-    let mut seen = nmap(lab, vantage, &[&common[..], &["-sS", "-sU", "-p", &most]].concat(), address)?;
-    seen.extend(nmap(
-        lab,
-        vantage,
-        &[&common[..], &["-sU", "-p", "88", "--data", AS_REQ]].concat(),
-        address,
-    )?);
+    let mut seen = BTreeMap::new();
+    for (transport, scan) in [(Transport::Tcp, "-sS"), (Transport::Udp, "-sU")] {
+        let ports = list(transport);
+        if !ports.is_empty() {
+            seen.extend(nmap(lab, vantage, &[&common[..], &[scan, "-p", &ports]].concat(), address)?);
+        }
+    }
+    let asked = |port: &u16| flows.iter().any(|flow| truth::port(flow.service) == Some(*port));
+    for (port, payload) in PAYLOADS.into_iter().filter(|(port, _)| asked(port)) {
+        let port = port.to_string();
+        let argv = [&common[..], &["-sU", "-p", &port, "--data", payload]].concat();
+        seen.extend(nmap(lab, vantage, &argv, address)?);
+    }
     // Its exit code only says whether an answer came.
     let mut ping = lab.exec(vantage, ["ping", "-n", "-c", "3", "-i", "0.2", "-W", "1", &target])?;
     let output = ping.output().context("start ping")?;
@@ -163,7 +171,7 @@ fn echo(text: &str) -> Seen {
 
 /// What comes when an LDAP search is sent: nothing, or something that is not LDAP.
 fn after_handshake(lab: &Lab, flow: &Expectation) -> anyhow::Result<()> {
-    let port = flow.service.port().context("a service without a port")?;
+    let port = truth::port(flow.service).context("a service without a port")?;
     namespace::within(&lab.namespace(&flow.vantage), || {
         let mut stream = ready::tcp(flow.address, port)?;
         stream.set_read_timeout(Some(Duration::from_secs(1)))?;
