@@ -113,6 +113,23 @@ pub fn root_dse_request(id: u32, attributes: &[&str]) -> Vec<u8> {
     })
 }
 
+/// The same, made as large as a test of the path needs it: with one more attribute, whose name exists nowhere, the
+/// message has `size` octets, or up to four fewer, because lengths take more octets as they grow. A size that is smaller
+/// than the request itself changes nothing.
+///
+/// A datagram of a Windows domain controller's `MaxDatagramRecv` is the largest that is answered over UDP.
+#[must_use]
+pub fn padded_root_dse_request(id: u32, attributes: &[&str], size: usize) -> Vec<u8> {
+    let request = |padding: usize| {
+        let name = "x".repeat(padding);
+        root_dse_request(id, &attributes.iter().copied().chain([name.as_str()]).collect::<Vec<_>>())
+    };
+    let missing = size.saturating_sub(root_dse_request(id, attributes).len());
+    // Tag and length of the padding, and the lengths of the three constructions around it that may grow by it.
+    let padded = (1..missing).rev().take(16).map(request).find(|request| request.len() <= size);
+    padded.unwrap_or_else(|| root_dse_request(id, attributes))
+}
+
 /// A search of the entry with the empty name and nothing below it.
 pub(super) fn search_request(id: u32, attributes: &[&str], filter: impl FnOnce(&mut Writer)) -> Vec<u8> {
     let mut out = Writer::new();
@@ -249,6 +266,19 @@ mod tests {
         assert_eq!(measure(&[0x30, 3]), Ok(Some(5)));
         assert!(measure(b"HTTP/1.1").is_err());
         assert!(measure(&[0x30, 0x83, 1, 0, 0]).is_err());
+    }
+
+    #[test]
+    fn padding_fills_a_request_to_its_size() {
+        let plain = root_dse_request(1, &["currentTime"]);
+        for size in [0, plain.len(), plain.len() + 2] {
+            assert_eq!(padded_root_dse_request(1, &["currentTime"], size), plain);
+        }
+        for size in (plain.len() + 8..600).chain([1472, 2028, 3348, 65_500]) {
+            let padded = padded_root_dse_request(1, &["currentTime"], size);
+            assert!((size - 4..=size).contains(&padded.len()), "{} for {size}", padded.len());
+            assert_eq!(measure(&padded), Ok(Some(padded.len())));
+        }
     }
 
     #[test]
