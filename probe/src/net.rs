@@ -6,6 +6,7 @@
 
 mod errors;
 mod icmp;
+pub(crate) mod path;
 mod tcp;
 mod udp;
 
@@ -19,6 +20,7 @@ use sekisho_model::Transport;
 
 pub use icmp::IcmpAccess;
 pub(crate) use tcp::Conversation;
+pub(crate) use udp::socket as datagrams;
 
 /// Where an attempt goes.
 #[derive(Debug, Clone, Copy)]
