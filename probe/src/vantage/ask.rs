@@ -1,6 +1,7 @@
 //! One question to a domain controller, asked as often as loss makes it necessary: each time from another port.
 
 mod kerberos;
+mod stream;
 
 use std::{
     io,
@@ -13,11 +14,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use jiff::Timestamp;
 use sekisho_checks::wire;
 use sekisho_model::Transport;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Means;
 use crate::net::{
@@ -26,6 +23,7 @@ use crate::net::{
 };
 
 pub(super) use kerberos::as_exchange;
+pub(super) use stream::{Measure, Stream};
 
 /// How long each try is waited for before the next one begins; an answer to an earlier one still counts. The second begins
 /// before, the third when the kernel repeats a lost SYN.
@@ -42,8 +40,6 @@ const REFUSALS: u32 = 2;
 const PREFERENCE: Duration = Duration::from_millis(1_000);
 /// Largest datagram taken; of a larger one the rest is cut off, and it is not understood.
 const DATAGRAM: usize = 16 * 1024;
-/// Octets read from a stream at once. With the limit of `measure` it bounds what one reply takes.
-const READ: usize = 8 * 1024;
 
 /// How a message is cut out of what comes back.
 #[derive(Debug, Clone, Copy)]
@@ -54,8 +50,8 @@ pub(super) enum Carrier {
     Sized(Sizing),
     /// It is the first in a stream.
     Stream {
-        /// The octets of the first message with its framing; `None` while that is not known. Refuses what is too long.
-        measure: fn(&[u8]) -> Result<Option<usize>, wire::Error>,
+        /// Where it ends.
+        measure: Measure,
         /// The octets of framing before it.
         header: usize,
     },
@@ -218,10 +214,10 @@ async fn once<T>(question: &Question, understand: &impl Fn(&[u8]) -> Option<T>) 
         Carrier::Datagram => by_datagram(to, None, &question.request, understand).await,
         Carrier::Sized(sizing) => by_datagram(to, Some(sizing), &question.request, understand).await,
         Carrier::Stream { measure, header } => {
-            let mut stream = TcpStream::connect(to).await.map_err(|error| Trouble::of(&error))?;
-            stream.set_nodelay(true).map_err(|error| Trouble::of(&error))?;
+            let mut stream = Stream::connect(to, None).await?;
             let (sent, began) = (Timestamp::now(), Instant::now());
-            let message = exchange(&mut stream, &question.request, measure).await?;
+            stream.send(&question.request).await?;
+            let message = stream.message(measure).await?;
             let value = understand(message.get(header..).unwrap_or_default()).ok_or(Trouble::Strange)?;
             Ok(Answer { value, sent, took: began.elapsed() })
         }
@@ -248,28 +244,6 @@ async fn by_datagram<T>(
         // Another reply than the one that was asked for may be late or forged: the right one may still come.
         if let Some(value) = understand(buffer.get(..count).unwrap_or_default()) {
             return Ok(Answer { value, sent, took });
-        }
-    }
-}
-
-/// Sends a request, and reads the message that comes back first, with its framing. Does not time out.
-pub(super) async fn exchange(
-    stream: &mut TcpStream,
-    request: &[u8],
-    measure: fn(&[u8]) -> Result<Option<usize>, wire::Error>,
-) -> Result<Vec<u8>, Trouble> {
-    stream.write_all(request).await.map_err(|error| Trouble::of(&error))?;
-    let mut taken = Vec::new();
-    let mut buffer = vec![0; READ];
-    loop {
-        match stream.read(&mut buffer).await {
-            Ok(0) => return Err(Trouble::Closed),
-            Ok(count) => taken.extend_from_slice(buffer.get(..count).unwrap_or_default()),
-            Err(error) => return Err(Trouble::of(&error)),
-        }
-        let total = measure(&taken).map_err(|_| Trouble::Strange)?;
-        if let Some(message) = total.and_then(|total| taken.get(..total)) {
-            return Ok(message.to_vec());
         }
     }
 }
