@@ -7,6 +7,7 @@
 mod errors;
 mod icmp;
 mod info;
+pub(crate) mod path;
 pub(crate) mod sockets;
 pub(crate) mod tap;
 mod tcp;
@@ -23,6 +24,7 @@ use sekisho_model::Transport;
 
 pub use icmp::IcmpAccess;
 pub(crate) use tcp::Conversation;
+pub(crate) use udp::socket as datagrams;
 
 /// Where an attempt goes.
 #[derive(Debug, Clone, Copy)]
@@ -42,17 +44,17 @@ impl Aim {
     const fn socket(self) -> SocketAddr {
         SocketAddr::new(self.address, self.port)
     }
+}
 
-    /// Gives a socket the local port that is wished for.
-    fn bind(self, socket: &socket2::Socket) -> io::Result<()> {
-        let Some(port) = self.source else { return Ok(()) };
-        let any: IpAddr = match self.address {
-            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        socket.set_reuse_address(true)?;
-        socket.bind(&SocketAddr::new(any, port).into())
-    }
+/// Gives a socket the local port that is wished for.
+fn bind(socket: &socket2::Socket, to: IpAddr, port: Option<u16>) -> io::Result<()> {
+    let Some(port) = port else { return Ok(()) };
+    let any: IpAddr = match to {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    socket.set_reuse_address(true)?;
+    socket.bind(&SocketAddr::new(any, port).into())
 }
 
 /// A measured round trip.

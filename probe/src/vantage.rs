@@ -3,6 +3,7 @@
 //! Each check is a file here that talks, and a file of the same name in `sekisho_checks::vantage` that judges. A check sends
 //! nothing to an address that the gate does not permit, and counts as the flows do towards the rates of a target.
 
+mod ask;
 mod clock;
 mod computer_account;
 mod host;
@@ -46,6 +47,12 @@ pub(crate) struct Verdict {
     pub(crate) status: CheckStatus,
     /// The fact `reason` says in one word why the status is not `ok`.
     pub(crate) facts: Facts,
+}
+
+impl From<(CheckStatus, Facts)> for Verdict {
+    fn from((status, facts): (CheckStatus, Facts)) -> Self {
+        Self { status, facts }
+    }
 }
 
 impl Verdict {

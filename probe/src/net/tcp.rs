@@ -48,7 +48,7 @@ pub(super) fn begin(aim: Aim) -> io::Result<Connecting> {
         Socket::new(Domain::for_address(aim.socket()), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     errors::want_icmp_errors(&socket, aim.address)?;
     errors::set_ttl(&socket, aim.address, aim.ttl)?;
-    aim.bind(&socket)?;
+    super::bind(&socket, aim.address, aim.source)?;
     match socket.connect(&aim.socket().into()) {
         Err(error) if error.raw_os_error() != Some(Errno::EINPROGRESS as i32) => return Err(error),
         Ok(()) | Err(_) => {}

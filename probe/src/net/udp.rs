@@ -6,10 +6,11 @@ use sekisho_checks::{
     exchange::{Exchange, Progress},
     flow::Signal,
 };
+use sekisho_model::Transport;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{net::UdpSocket, time::Instant};
 
-use super::{Aim, RoundTrip, Told, Traffic, errors};
+use super::{Aim, RoundTrip, Told, Traffic, bind, errors, sockets};
 
 /// Largest datagram taken.
 const DATAGRAM: usize = 16_384;
@@ -25,17 +26,29 @@ pub(super) struct Ready {
 }
 
 pub(super) fn begin(aim: Aim) -> io::Result<Ready> {
+    let socket = bound(aim.socket(), aim.ttl, aim.source)?;
+    let source = socket.local_addr()?;
+    Ok(Ready { socket, source })
+}
+
+/// A socket to a port of a target, from a port of its own, that is told of ICMP errors.
+pub(crate) fn socket(to: SocketAddr, ttl: Option<u8>) -> io::Result<UdpSocket> {
+    let socket = bound(to, ttl, None)?;
+    sockets::note(Transport::Udp, socket.local_addr().ok(), to);
+    Ok(socket)
+}
+
+/// The same from a port that is wished for.
+fn bound(to: SocketAddr, ttl: Option<u8>, source: Option<u16>) -> io::Result<UdpSocket> {
     loop {
-        let socket =
-            Socket::new(Domain::for_address(aim.socket()), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
-        errors::want_icmp_errors(&socket, aim.address)?;
-        errors::set_ttl(&socket, aim.address, aim.ttl)?;
-        aim.bind(&socket)?;
-        socket.connect(&aim.socket().into())?;
+        let socket = Socket::new(Domain::for_address(to), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+        errors::want_icmp_errors(&socket, to.ip())?;
+        errors::set_ttl(&socket, to.ip(), ttl)?;
+        bind(&socket, to.ip(), source)?;
+        socket.connect(&to.into())?;
         let socket = UdpSocket::from_std(socket.into())?;
-        let source = socket.local_addr()?;
-        if !IGNORED_BY_KDC.contains(&source.port()) {
-            return Ok(Ready { socket, source });
+        if !IGNORED_BY_KDC.contains(&socket.local_addr()?.port()) {
+            return Ok(socket);
         }
     }
 }

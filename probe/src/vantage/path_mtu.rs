@@ -1,7 +1,91 @@
-//! To be written.
+//! Sends a domain controller large packets of its own protocols, and has it send some.
+//!
+//! Everything is a search of the rootDSE that any client may make without a bind: requests grow by the name of an attribute
+//! that nobody has, replies by what is asked for. Datagrams go to 389/udp, connections to 389, or to what else answers.
+
+mod tcp;
+mod udp;
+
+use std::{net::IpAddr, time::Duration};
+
+use sekisho_checks::vantage::path_mtu::{self, Passage, Seen};
+use sekisho_model::Transport;
+use tokio::time::Instant;
 
 use super::{Means, Request, Verdict};
+use crate::net::{
+    self,
+    path::{self, Sizing},
+};
 
-pub(super) async fn check(_means: &Means, _request: &Request) -> Verdict {
-    Verdict::unknown("unwritten", "")
+/// No search for the largest size that passes goes on after this time; what it found until then counts.
+const SEARCHES_END: Duration = Duration::from_secs(11);
+/// Ports of LDAP, over TCP and UDP, and of the global catalog.
+const LDAP: u16 = 389;
+const GLOBAL_CATALOG: u16 = 3_268;
+/// More than any interface but the loopback carries: the largest payload of an IPv4 datagram (RFC 791, RFC 768).
+const TOO_LARGE: usize = 65_507;
+
+/// A path under test.
+struct Path<'a> {
+    means: &'a Means,
+    address: IpAddr,
+    /// When searches end.
+    ends: Instant,
+    /// What the first link carries, octets; `None` where that cannot be found out.
+    interface_mtu: Option<u32>,
+}
+
+impl Path<'_> {
+    /// Octets of the headers before a datagram's payload (RFC 791, RFC 8200, RFC 768).
+    const fn udp_headers(&self) -> u32 {
+        if self.address.is_ipv4() { 28 } else { 48 }
+    }
+
+    /// Octets of the headers before a segment's data, without options (RFC 9293).
+    const fn tcp_headers(&self) -> u32 {
+        if self.address.is_ipv4() { 40 } else { 60 }
+    }
+}
+
+pub(super) async fn check(means: &Means, request: &Request) -> Verdict {
+    let Some(target) = &request.target else {
+        return Verdict::unknown("no-target", "the path is one to a domain controller, and none is named");
+    };
+    let address = target.address;
+    let domain = target.domain.as_deref().unwrap_or(&request.domain);
+    let interface_mtu = interface_mtu(means, address).await;
+    let path = Path { means, address, ends: Instant::now() + SEARCHES_END, interface_mtu };
+    let (udp, tcp) = tokio::join!(Box::pin(udp::test(&path)), Box::pin(tcp::test(&path, domain)));
+    let black_hole = [tcp.ways.to_target, tcp.ways.from_target].contains(&Passage::Lost);
+    let passed = if black_hole { tcp.largest } else { udp.reached.max(udp.largest).max(tcp.largest) };
+    path_mtu::judge(&Seen {
+        interface_mtu,
+        mss: tcp.mss,
+        path_mtu: passed,
+        udp_largest: udp.largest,
+        mtu_hop: udp.hop,
+        udp: udp.ways,
+        fragments: udp.fragments,
+        tcp: tcp.ways,
+        udp_trouble: udp.trouble,
+        tcp_trouble: tcp.trouble,
+    })
+    .into()
+}
+
+/// What the first link carries. The kernel says so when it is to send more without cutting it, and sends nothing.
+async fn interface_mtu(means: &Means, address: IpAddr) -> Option<u32> {
+    means.gate.permit(address, Transport::Udp, Some(LDAP)).ok()?;
+    let socket = net::datagrams((address, LDAP).into(), None).ok()?;
+    let local = socket.local_addr().ok()?.ip();
+    if local == address || local.is_loopback() {
+        // The loopback would carry it.
+        return path::route_mtu(&socket);
+    }
+    path::set_sizing(&socket, address, Sizing::Whole).ok()?;
+    match socket.send(&vec![0; TOO_LARGE]).await {
+        Ok(_) => None,
+        Err(_) => path::too_big(&socket).map(|too_big| too_big.mtu),
+    }
 }

@@ -1,0 +1,172 @@
+//! What the kernel knows of a path, and how large it lets packets be: ip(7), ipv6(7), tcp(7).
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    os::fd::{AsFd, AsRawFd},
+};
+
+use nix::{
+    libc,
+    sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, getsockopt, recvmsg, sockopt},
+};
+
+/// Entries read from the error queue for one error.
+const QUEUE_READS: usize = 8;
+/// ICMP "fragmentation needed", RFC 792: type and code.
+const FRAGMENTATION_NEEDED: (u8, u8) = (3, 4);
+/// ICMPv6 "packet too big", RFC 4443 section 3.2: type.
+const PACKET_TOO_BIG: u8 = 2;
+
+/// What becomes of datagrams that a link on the path cannot carry whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sizing {
+    /// They are cut into fragments, here and on the way.
+    Fragments,
+    /// They carry "don't fragment", and may be as large as the first link allows, whatever the kernel learned before.
+    Whole,
+}
+
+/// A packet was larger than a link on its path carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooBig {
+    /// What the link carries, octets with the IP header; 0 where the device does not tell.
+    pub(crate) mtu: u32,
+    /// The device that said so; `None`: this host.
+    pub(crate) by: Option<IpAddr>,
+}
+
+/// What the kernel knows of a connection. Sizes are octets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TcpPath {
+    /// Handed to the kernel and not acknowledged by the peer.
+    pub(crate) outstanding: u32,
+    /// Largest packet that is sent, with its headers.
+    pub(crate) largest_sent: u32,
+    /// What the route to the peer carries, as far as the kernel has learned.
+    pub(crate) route_mtu: u32,
+    /// Largest segment that this host told the peer to send, without headers.
+    pub(crate) advertised_mss: u32,
+}
+
+/// Decides about datagrams that are too large.
+pub(crate) fn set_sizing(socket: &impl AsRawFd, to: IpAddr, sizing: Sizing) -> io::Result<()> {
+    let (level, name, value) = match (to, sizing) {
+        (IpAddr::V4(_), Sizing::Fragments) => {
+            (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)
+        }
+        (IpAddr::V4(_), Sizing::Whole) => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE),
+        (IpAddr::V6(_), Sizing::Fragments) => {
+            (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT)
+        }
+        (IpAddr::V6(_), Sizing::Whole) => {
+            (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE)
+        }
+    };
+    #[allow(unsafe_code, reason = "no library of this project sets this option")]
+    // SAFETY: the kernel reads one `c_int` from `value`, which outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            (&raw const value).cast(),
+            libc::socklen_t::try_from(size_of::<libc::c_int>()).unwrap_or_default(),
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// What the route of a connected IPv4 socket carries, as far as the kernel has learned.
+pub(crate) fn route_mtu(socket: &impl AsFd) -> Option<u32> {
+    u32::try_from(getsockopt(socket, sockopt::IpMtu).ok()?).ok()
+}
+
+/// Takes entries off the socket's error queue up to the first that says that a packet was too large.
+pub(crate) fn too_big(socket: &impl AsRawFd) -> Option<TooBig> {
+    for _ in 0..QUEUE_READS {
+        let mut data = [0_u8; 256];
+        let mut control = vec![0_u8; 256];
+        let mut buffers = [io::IoSliceMut::new(&mut data)];
+        let message = recvmsg::<SockaddrStorage>(
+            socket.as_raw_fd(),
+            &mut buffers,
+            Some(&mut control),
+            MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT,
+        )
+        .ok()?;
+        let found = message.cmsgs().ok()?.find_map(|control| from_control(&control));
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
+}
+
+fn from_control(control: &ControlMessageOwned) -> Option<TooBig> {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "every other control message is of no interest")]
+    let (error, by) = match control {
+        ControlMessageOwned::Ipv4RecvErr(error, offender) => {
+            (error, offender.map(|o| Ipv4Addr::from(u32::from_be(o.sin_addr.s_addr)).into()))
+        }
+        ControlMessageOwned::Ipv6RecvErr(error, offender) => {
+            (error, offender.map(|o| Ipv6Addr::from(o.sin6_addr.s6_addr).into()))
+        }
+        _ => return None,
+    };
+    let code = (error.ee_type, error.ee_code);
+    match error.ee_origin {
+        libc::SO_EE_ORIGIN_LOCAL if error.ee_errno == libc::EMSGSIZE.unsigned_abs() => {
+            Some(TooBig { mtu: error.ee_info, by: None })
+        }
+        libc::SO_EE_ORIGIN_ICMP if code == FRAGMENTATION_NEEDED => Some(TooBig { mtu: error.ee_info, by }),
+        libc::SO_EE_ORIGIN_ICMP6 if code.0 == PACKET_TOO_BIG => Some(TooBig { mtu: error.ee_info, by }),
+        _ => None,
+    }
+}
+
+/// What the kernel knows of a connection.
+pub(crate) fn tcp_path(stream: &impl AsRawFd, peer: IpAddr) -> Option<TcpPath> {
+    let info = tcp_info(stream)?;
+    let ip_header = if peer.is_ipv4() { 20 } else { 40 };
+    // Timestamps (RFC 7323 section 3.2) with their padding are the one option that every segment may carry.
+    let options = if u32::from(info.tcpi_options) & TIMESTAMPS == 0 { 0 } else { 12 };
+    Some(TcpPath {
+        outstanding: outstanding(stream)?,
+        largest_sent: info.tcpi_snd_mss.saturating_add(options).saturating_add(ip_header + TCP_HEADER),
+        route_mtu: info.tcpi_pmtu,
+        advertised_mss: info.tcpi_advmss,
+    })
+}
+
+/// TCPI_OPT_TIMESTAMPS, linux/tcp.h.
+const TIMESTAMPS: u32 = 1;
+/// A TCP header without options.
+const TCP_HEADER: u32 = 20;
+
+fn tcp_info(stream: &impl AsRawFd) -> Option<libc::tcp_info> {
+    let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).ok()?;
+    #[allow(unsafe_code, reason = "no library of this project reads TCP_INFO")]
+    // SAFETY: `tcp_info` is plain numbers, for which zero is a value. The kernel writes at most `length` bytes into it,
+    // which is its size; both outlive the call.
+    unsafe {
+        let mut info: libc::tcp_info = std::mem::zeroed();
+        let result = libc::getsockopt(
+            stream.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut length,
+        );
+        (result == 0).then_some(info)
+    }
+}
+
+/// SIOCOUTQ, tcp(7).
+fn outstanding(stream: &impl AsRawFd) -> Option<u32> {
+    let mut octets: libc::c_int = 0;
+    #[allow(unsafe_code, reason = "no library of this project asks for SIOCOUTQ")]
+    // SAFETY: the kernel writes one `c_int` into `octets`, which outlives the call.
+    let result = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut octets) };
+    if result == 0 { u32::try_from(octets).ok() } else { None }
+}

@@ -1,0 +1,314 @@
+//! Connections: full segments to the domain controller and back.
+
+use std::{net::SocketAddr, time::Duration};
+
+use futures_util::{
+    StreamExt,
+    stream::{FuturesOrdered, FuturesUnordered},
+};
+use sekisho_checks::{
+    vantage::path_mtu::{self, Passage, Search, Ways},
+    wire::{kerberos, ldap},
+};
+use sekisho_model::Transport;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{GLOBAL_CATALOG, LDAP, Path};
+use crate::vantage::ask::{Stream, Trouble};
+
+/// Where connections go, the best first: LDAP answers small and large in both directions, Kerberos small alone.
+const PORTS: [Port; 3] = [
+    Port { number: LDAP, speech: Speech::Ldap },
+    Port { number: GLOBAL_CATALOG, speech: Speech::Ldap },
+    Port { number: 88, speech: Speech::Kerberos },
+];
+/// The next port is tried when the ones before it have not answered for this time.
+const PREFERENCE: Duration = Duration::from_millis(300);
+/// A handshake takes at most this: the kernel repeats a lost SYN after one second, and after two.
+const HANDSHAKE: Duration = Duration::from_millis(2_200);
+/// A small exchange takes at most this: a lost segment is repeated three times.
+const SMALL: Duration = Duration::from_millis(1_500);
+/// Segments of a large request.
+const SEGMENTS: u32 = 3;
+/// Everything that a rootDSE holds: what comes by itself, and what must be named.
+const EVERYTHING: [&str; 4] = ["*", "supportedControl", "namingContexts", "supportedLDAPPolicies"];
+/// LDAP message ids of the small exchange and of the large one after it.
+const FIRST: u32 = 1;
+const SECOND: u32 = 2;
+/// A path that carries less than this is not searched, octets of a packet (RFC 791 section 3.2).
+const LEAST: u32 = 576;
+
+/// How often, and for how long, large exchanges are tried before they are lost.
+struct Series {
+    /// The next connection begins this long after the one before it.
+    gaps: &'static [Duration],
+    /// A large exchange takes at most this.
+    wait: Duration,
+    /// So many of the connections must have lost it, after a small exchange worked on each.
+    enough: usize,
+}
+
+/// The verdict: five of six connections stall for as long as the kernel repeats a segment three times. With 5 % loss each way
+/// that happens to one connection in 10,000 by chance.
+const VERDICT: Series = Series {
+    gaps: &[
+        Duration::from_millis(400),
+        Duration::from_millis(40),
+        Duration::from_millis(40),
+        Duration::from_millis(40),
+        Duration::from_millis(40),
+        Duration::ZERO,
+    ],
+    wait: Duration::from_millis(2_500),
+    enough: 5,
+};
+/// One step of a search: a wrong one makes a number wrong, and no verdict.
+const STEP: Series = Series {
+    gaps: &[
+        Duration::from_millis(40),
+        Duration::from_millis(40),
+        Duration::from_millis(40),
+        Duration::from_millis(40),
+        Duration::ZERO,
+    ],
+    wait: Duration::from_millis(700),
+    enough: 3,
+};
+
+/// What was found out with connections.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) ways: Ways,
+    /// Octets of a segment's data.
+    pub(super) mss: Option<u32>,
+    /// The largest packet that passes both ways, with its headers.
+    pub(super) largest: Option<u32>,
+    pub(super) trouble: Option<&'static str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Speech {
+    Ldap,
+    Kerberos,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Port {
+    number: u16,
+    speech: Speech,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    ToTarget,
+    FromTarget,
+}
+
+/// What came of one large exchange.
+enum Trial {
+    /// It passed; the size of a full packet, where it is one of this host.
+    Passed(Option<u32>),
+    Lost,
+    Untested,
+}
+
+/// Connections under test.
+struct Test<'a> {
+    path: &'a Path<'a>,
+    realm: String,
+    port: Port,
+}
+
+pub(super) async fn test(path: &Path<'_>, domain: &str) -> Found {
+    let realm = domain.to_ascii_uppercase();
+    match first(path, &realm).await {
+        Err(trouble) => Found { trouble: Some(trouble.word()), ..Found::default() },
+        Ok((port, stream)) => {
+            let known = stream.path();
+            let mss = known.map(|known| known.largest_sent.saturating_sub(path.tcp_headers()));
+            drop(stream);
+            Found { mss, ..Test { path, realm, port }.run().await }
+        }
+    }
+}
+
+/// The best port on which a small exchange works, and the connection. The trouble is that of the best port.
+async fn first(path: &Path<'_>, realm: &str) -> Result<(Port, Stream), Trouble> {
+    let mut ports: FuturesOrdered<_> = (0_u32..)
+        .zip(PORTS)
+        .map(|(place, port)| async move {
+            tokio::time::sleep(PREFERENCE * place).await;
+            let test = Test { path, realm: realm.to_owned(), port };
+            test.open(None).await.map(|stream| (port, stream))
+        })
+        .collect();
+    let mut first = None;
+    while let Some(opened) = ports.next().await {
+        match opened {
+            Ok(opened) => return Ok(opened),
+            Err(trouble) => first = first.or(Some(trouble)),
+        }
+    }
+    Err(first.unwrap_or(Trouble::Silent))
+}
+
+impl Test<'_> {
+    async fn run(&self) -> Found {
+        let (to, from) = tokio::join!(
+            Box::pin(self.series(Way::ToTarget, None, &VERDICT)),
+            Box::pin(self.series(Way::FromTarget, None, &VERDICT)),
+        );
+        let (mut ways, full) = (Ways { to_target: to.0, from_target: from.0 }, to.1);
+        let lost: Vec<Way> = [(Way::ToTarget, to.0), (Way::FromTarget, from.0)]
+            .into_iter()
+            .filter(|(_, passage)| *passage == Passage::Lost)
+            .map(|(way, _)| way)
+            .collect();
+        if lost.is_empty() {
+            return Found { ways, largest: full, ..Found::default() };
+        }
+        // The control after it: a domain controller that went away meanwhile lost nothing.
+        if self.open(None).await.is_err() {
+            for way in [&mut ways.to_target, &mut ways.from_target] {
+                if *way == Passage::Lost {
+                    *way = Passage::Untested;
+                }
+            }
+            return Found { ways, ..Found::default() };
+        }
+        Found { ways, largest: self.search(&lost).await, ..Found::default() }
+    }
+
+    /// Connects, and makes a small exchange where another may follow it.
+    async fn open(&self, mss: Option<u32>) -> Result<Stream, Trouble> {
+        let (means, address, number) = (self.path.means, self.path.address, self.port.number);
+        let _permit = means.admit(address, Transport::Tcp, number).await.map_err(|_| Trouble::OutOfScope)?;
+        let connect = Stream::connect(SocketAddr::new(address, number), mss);
+        let mut stream = timeout(HANDSHAKE, connect).await.map_err(|_| Trouble::Silent)??;
+        if self.port.speech == Speech::Ldap {
+            let small = ldap::root_dse_request(FIRST, &["currentTime"]);
+            timeout(SMALL, search(&mut stream, FIRST, &small)).await.map_err(|_| Trouble::Silent)??;
+        }
+        Ok(stream)
+    }
+
+    /// Large exchanges on one connection after the other, until one passes or enough of them are lost.
+    async fn series(&self, way: Way, mss: Option<u32>, series: &Series) -> (Passage, Option<u32>) {
+        let (mut trials, mut lost) = (FuturesUnordered::new(), 0);
+        for gap in series.gaps {
+            trials.push(Box::pin(self.trial(way, mss, series.wait)));
+            let next = Instant::now() + *gap;
+            while let Ok(Some(trial)) = timeout_at(next, trials.next()).await {
+                match trial {
+                    Trial::Passed(full) => return (Passage::Ok, full),
+                    Trial::Lost => lost += 1,
+                    Trial::Untested => {}
+                }
+            }
+        }
+        while let Some(trial) = trials.next().await {
+            match trial {
+                Trial::Passed(full) => return (Passage::Ok, full),
+                Trial::Lost => lost += 1,
+                Trial::Untested => {}
+            }
+        }
+        (if lost >= series.enough { Passage::Lost } else { Passage::Untested }, None)
+    }
+
+    async fn trial(&self, way: Way, mss: Option<u32>, wait: Duration) -> Trial {
+        match (self.open(mss).await, way, self.port.speech) {
+            (Ok(stream), Way::ToTarget, _) => self.to_target(stream, wait).await,
+            (Ok(stream), Way::FromTarget, Speech::Ldap) => from_target(stream, wait).await,
+            (Ok(_), Way::FromTarget, Speech::Kerberos) | (Err(_), ..) => Trial::Untested,
+        }
+    }
+
+    /// A request of several full segments. It arrived when it is answered, and also when it is acknowledged.
+    async fn to_target(&self, mut stream: Stream, wait: Duration) -> Trial {
+        let Some(before) = stream.path() else { return Trial::Untested };
+        let size = usize::try_from(before.largest_sent.saturating_mul(SEGMENTS)).unwrap_or_default();
+        let exchange = async {
+            match self.port.speech {
+                Speech::Ldap => {
+                    search(&mut stream, SECOND, &path_mtu::root_dse(SECOND, size)).await.map(|_| ())
+                }
+                Speech::Kerberos => {
+                    let principal = format!("sekisho-{:016x}", uuid::Uuid::new_v4().as_u64_pair().0);
+                    let request = path_mtu::as_request(&principal, &self.realm, FIRST, size);
+                    stream.send(&kerberos::framed(&request)).await?;
+                    stream.message(kerberos::measure).await.map(|_| ())
+                }
+            }
+        };
+        let ended = timeout(wait, exchange).await;
+        let Some(after) = stream.path() else { return Trial::Untested };
+        match ended {
+            Err(_) if after.outstanding > 0 => Trial::Lost,
+            // What a connection that broke had delivered before is not known.
+            Ok(Err(_)) => Trial::Untested,
+            Ok(Ok(())) | Err(_) => Trial::Passed(self.full(after.largest_sent, after.route_mtu)),
+        }
+    }
+
+    /// The size of a full packet, where it is the path that bounds it and not what the ends agreed on.
+    fn full(&self, largest: u32, route_mtu: u32) -> Option<u32> {
+        let bound = self.path.interface_mtu.map_or(route_mtu, |mtu| mtu.min(route_mtu));
+        Some(largest).filter(|largest| *largest >= bound)
+    }
+
+    /// The largest packet that passes in the directions in which full ones do not.
+    async fn search(&self, lost: &[Way]) -> Option<u32> {
+        let headers = self.path.tcp_headers();
+        let passes = async |size: u32| {
+            for way in lost {
+                if self.series(*way, Some(size.saturating_sub(headers)), &STEP).await.0 != Passage::Ok {
+                    return false;
+                }
+            }
+            true
+        };
+        if !passes(LEAST).await {
+            return None;
+        }
+        let mut search = Search::new(LEAST, self.path.interface_mtu?);
+        while let Some(size) = search.next().filter(|_| Instant::now() < self.path.ends) {
+            search.tried(size, passes(size).await);
+        }
+        Some(search.passes())
+    }
+}
+
+/// A reply that is larger than a segment.
+async fn from_target(mut stream: Stream, wait: Duration) -> Trial {
+    let Some(known) = stream.path() else { return Trial::Untested };
+    let request = ldap::root_dse_request(SECOND, &EVERYTHING);
+    let ended = timeout(wait, search(&mut stream, SECOND, &request)).await;
+    let acknowledged = stream.path().is_some_and(|path| path.outstanding == 0);
+    match ended {
+        Ok(Ok(entry)) if entry > usize::try_from(known.advertised_mss).unwrap_or(usize::MAX) => {
+            Trial::Passed(None)
+        }
+        // The request arrived and nothing of its reply did.
+        Err(_) if acknowledged && !stream.has_part() => Trial::Lost,
+        Ok(_) | Err(_) => Trial::Untested,
+    }
+}
+
+/// Searches, reads to the end of the search, and gives the octets of the entry.
+async fn search(stream: &mut Stream, id: u32, request: &[u8]) -> Result<usize, Trouble> {
+    stream.send(request).await?;
+    let mut entry = 0;
+    loop {
+        let message = stream.message(ldap::measure).await?;
+        let decoded = ldap::decode(&message).map_err(|_| Trouble::Strange)?;
+        match decoded.operation {
+            ldap::Operation::Entry(_) if decoded.id == i64::from(id) => entry = message.len(),
+            ldap::Operation::Done(_) if decoded.id == i64::from(id) => return Ok(entry),
+            ldap::Operation::Entry(_)
+            | ldap::Operation::Done(_)
+            | ldap::Operation::Extended(_)
+            | ldap::Operation::Other(_) => return Err(Trouble::Strange),
+        }
+    }
+}
