@@ -28,12 +28,15 @@ fn dns_responses() {
                 format!("{priority} {weight} {port} {target}")
             }
             dns::Record::Address(address) => address.to_string(),
+            dns::Record::Alias(name) => format!("alias {name}"),
+            dns::Record::Soa { primary, serial } => format!("soa {primary} {serial}"),
             dns::Record::Other => "other".to_owned(),
         });
         assert_eq!(Some(answers.collect()), vector.answers, "{name}");
         let additional =
             response.additional.iter().map(|(host, address): &(String, IpAddr)| format!("{host} {address}"));
         assert_eq!(Some(additional.collect()), vector.additional, "{name}");
+        assert_eq!((response.ttl, response.denied_by), (vector.ttl, vector.denied_by), "{name}");
     }
 }
 
