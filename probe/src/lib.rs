@@ -6,6 +6,7 @@
 mod agent;
 pub mod cli;
 mod convert;
+mod dns;
 pub mod identity;
 pub mod limits;
 pub mod net;

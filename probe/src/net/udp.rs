@@ -25,16 +25,21 @@ pub(super) struct Ready {
 }
 
 pub(super) fn begin(aim: Aim) -> io::Result<Ready> {
+    let socket = open(aim.socket(), aim.ttl)?;
+    let source = socket.local_addr()?;
+    Ok(Ready { socket, source })
+}
+
+/// A socket from a fresh port that talks to one peer and is told of ICMP errors.
+pub(super) fn open(peer: SocketAddr, ttl: Option<u8>) -> io::Result<UdpSocket> {
     loop {
-        let socket =
-            Socket::new(Domain::for_address(aim.socket()), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
-        errors::want_icmp_errors(&socket, aim.address)?;
-        errors::set_ttl(&socket, aim.address, aim.ttl)?;
-        socket.connect(&aim.socket().into())?;
+        let socket = Socket::new(Domain::for_address(peer), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+        errors::want_icmp_errors(&socket, peer.ip())?;
+        errors::set_ttl(&socket, peer.ip(), ttl)?;
+        socket.connect(&peer.into())?;
         let socket = UdpSocket::from_std(socket.into())?;
-        let source = socket.local_addr()?;
-        if !IGNORED_BY_KDC.contains(&source.port()) {
-            return Ok(Ready { socket, source });
+        if !IGNORED_BY_KDC.contains(&socket.local_addr()?.port()) {
+            return Ok(socket);
         }
     }
 }

@@ -56,16 +56,7 @@ pub struct Response {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
     /// SRV, RFC 2782.
-    Srv {
-        /// Lower is asked first.
-        priority: u16,
-        /// Share among those of the same priority.
-        weight: u16,
-        /// Port.
-        port: u16,
-        /// Host.
-        target: String,
-    },
+    Srv(Srv),
     /// A or AAAA.
     Address(IpAddr),
     /// CNAME: the name that the asked one stands for. Its records follow, where the server has them.
@@ -79,6 +70,40 @@ pub enum Record {
     },
     /// A record of another type.
     Other,
+}
+
+/// A service of a domain, RFC 2782.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Srv {
+    /// Lower is asked first.
+    pub priority: u16,
+    /// Share among those of the same priority.
+    pub weight: u16,
+    /// Port.
+    pub port: u16,
+    /// Host, lower case, without a trailing dot; empty: decidedly nobody offers the service.
+    pub target: String,
+}
+
+impl Response {
+    /// The services among the answers, without the one that says that there is none.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "all other records are no services")]
+    pub fn services(&self) -> impl Iterator<Item = &Srv> {
+        let services = self.answers.iter().filter_map(|record| match record {
+            Record::Srv(srv) => Some(srv),
+            _ => None,
+        });
+        services.filter(|srv| !srv.target.is_empty())
+    }
+
+    /// The addresses among the answers.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "all other records are no addresses")]
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.answers.iter().filter_map(|record| match record {
+            Record::Address(address) => Some(*address),
+            _ => None,
+        })
+    }
 }
 
 impl Question {
@@ -173,12 +198,10 @@ pub fn decode(bytes: &[u8], id: u16, question: &Question) -> Result<Option<Respo
 #[allow(clippy::wildcard_enum_match_arm, reason = "the other record types are not asked for")]
 fn record(record: &HickoryRecord) -> Record {
     match &record.data {
-        RData::SRV(srv) => Record::Srv {
-            priority: srv.priority,
-            weight: srv.weight,
-            port: srv.port,
-            target: host(&srv.target),
-        },
+        RData::SRV(srv) => {
+            let target = host(&srv.target);
+            Record::Srv(Srv { priority: srv.priority, weight: srv.weight, port: srv.port, target })
+        }
         RData::CNAME(alias) => Record::Alias(host(alias)),
         RData::SOA(zone) => Record::Soa { primary: host(&zone.mname), serial: zone.serial },
         data => data.ip_addr().map_or(Record::Other, Record::Address),

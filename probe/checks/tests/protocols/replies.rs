@@ -24,8 +24,8 @@ fn dns_responses() {
         assert_eq!(Some(response.authoritative), vector.authoritative, "{name}");
         assert_eq!(Some(response.truncated), vector.truncated, "{name}");
         let answers = response.answers.iter().map(|record| match record {
-            dns::Record::Srv { priority, weight, port, target } => {
-                format!("{priority} {weight} {port} {target}")
+            dns::Record::Srv(srv) => {
+                format!("{} {} {} {}", srv.priority, srv.weight, srv.port, srv.target)
             }
             dns::Record::Address(address) => address.to_string(),
             dns::Record::Alias(name) => format!("alias {name}"),
