@@ -1,1 +1,5 @@
 //! What checks of a vantage find out, judged: facts in, a status out. One file a check.
+
+pub mod judgement;
+
+pub mod srv_records;
