@@ -19,7 +19,7 @@ use tokio::{
     time::Instant,
 };
 
-pub(crate) use configuration::Configuration;
+pub(crate) use configuration::{Configuration, is_stub};
 pub(crate) use tries::{DATAGRAMS, until_answered};
 
 use crate::{

@@ -28,7 +28,8 @@ use sekisho_model::Transport;
 use super::{Means, Request, Verdict};
 use crate::dns::{self, Client, Configuration};
 
-pub(super) use ping::Pings;
+use ping::Pings;
+pub(super) use ping::{PORT as CLDAP, ping};
 
 /// Most resolvers asked: the first ones, which a client asks too.
 const RESOLVERS: usize = 4;
@@ -40,7 +41,7 @@ const HOSTS: usize = 32;
 const ADDRESSES: usize = 4;
 
 pub(super) async fn check(means: &Means, request: &Request) -> Verdict {
-    let ports = Ports { dns: dns::PORT, cldap: ping::PORT };
+    let ports = Ports { dns: dns::PORT, cldap: CLDAP };
     let (status, facts) = judged::judge(&look(means, request, resolvers(request), ports).await);
     Verdict { status, facts }
 }
