@@ -7,6 +7,7 @@ mod agent;
 mod capture;
 pub mod cli;
 mod convert;
+mod dns;
 pub mod identity;
 pub mod limits;
 pub mod net;

@@ -4,6 +4,7 @@
 //! device that sent them, on the socket's error queue (ip(7)). Attempts do not time out by themselves: the runner drops
 //! them.
 
+mod datagram;
 mod errors;
 mod icmp;
 mod info;
@@ -22,8 +23,10 @@ use std::{
 use sekisho_checks::{exchange::Exchange, flow::Signal};
 use sekisho_model::Transport;
 
+pub(crate) use datagram::{Failure, Received, converse};
 pub use icmp::IcmpAccess;
 pub(crate) use tcp::Conversation;
+pub(crate) use tcp::connect;
 pub(crate) use udp::socket as datagrams;
 
 /// Where an attempt goes.

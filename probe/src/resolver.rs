@@ -1,29 +1,25 @@
-//! DNS for discovery: UDP, with TCP when an answer does not fit (RFC 7766), every try from a fresh port.
+//! Discovery: the domain controllers of a domain and the addresses of a host, from a list of DNS servers.
 
 use std::{
-    io,
     net::{IpAddr, SocketAddr},
-    path::Path,
     time::Duration,
 };
 
-use sekisho_checks::wire::dns::{self, Kind, Question, Record, Response};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, UdpSocket},
-    time::timeout,
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use sekisho_checks::wire::dns::{self, Kind, Question, Response};
+use tokio::time::timeout;
+
+use crate::{
+    dns::{Client, Configuration, server},
+    runner::Target,
 };
 
-use crate::runner::Target;
-
-/// Tries per server, and how long each waits.
-const WAITS: [Duration; 3] =
-    [Duration::from_millis(700), Duration::from_millis(1_500), Duration::from_secs(3)];
+/// A server that takes longer is waited for while the next one is asked.
+const HEAD_START: Duration = Duration::from_millis(700);
 /// Most servers asked.
 const SERVERS: usize = 4;
 /// Most domain controllers taken from an answer.
 const CONTROLLERS: usize = sekisho_proto::limits::TARGETS_PER_DISCOVERY;
-const DNS: u16 = 53;
 
 /// Why a name could not be resolved.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +68,7 @@ impl Resolver {
     /// Asks these servers, in this order.
     #[must_use]
     pub fn of(servers: &[IpAddr]) -> Self {
-        Self { servers: servers.iter().take(SERVERS).map(|ip| SocketAddr::new(*ip, DNS)).collect() }
+        Self { servers: servers.iter().take(SERVERS).map(|ip| server(*ip)).collect() }
     }
 
     /// Asks the servers that this host uses, from `/etc/resolv.conf`.
@@ -80,22 +76,13 @@ impl Resolver {
     /// # Errors
     /// The file cannot be read or names no server.
     pub fn system() -> Result<Self, ResolveError> {
-        Self::from_file(Path::new("/etc/resolv.conf"))
-    }
-
-    fn from_file(path: &Path) -> Result<Self, ResolveError> {
-        let name = path.display();
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| ResolveError::NoServer(format!("cannot read {name}: {e}; name one with --dns")))?;
-        let servers: Vec<IpAddr> = text
-            .lines()
-            .filter_map(|line| line.trim().strip_prefix("nameserver"))
-            .filter_map(|rest| rest.trim().parse().ok())
-            .collect();
-        if servers.is_empty() {
-            return Err(ResolveError::NoServer(format!("{name} names none; name one with --dns")));
+        let configuration = Configuration::read()
+            .map_err(|why| ResolveError::NoServer(format!("{why}; name one with --dns")))?;
+        if configuration.servers.is_empty() {
+            let file = Configuration::FILE;
+            return Err(ResolveError::NoServer(format!("{file} names none; name one with --dns")));
         }
-        Ok(Self::of(&servers))
+        Ok(Self::of(&configuration.servers))
     }
 
     /// Who is asked.
@@ -111,14 +98,7 @@ impl Resolver {
     pub async fn domain_controllers(&self, domain: &str) -> Result<Vec<Target>, ResolveError> {
         let name = format!("_ldap._tcp.dc._msdcs.{domain}");
         let response = self.ask(&name, Kind::Srv).await?;
-        let mut hosts: Vec<String> = response
-            .answers
-            .iter()
-            .filter_map(|record| match record {
-                Record::Srv { target, .. } => Some(target.clone()),
-                Record::Address(_) | Record::Other => None,
-            })
-            .collect();
+        let mut hosts: Vec<String> = response.services().map(|srv| srv.target.clone()).collect();
         hosts.sort();
         hosts.dedup();
         hosts.truncate(CONTROLLERS);
@@ -154,14 +134,7 @@ impl Resolver {
     /// Nobody answers, the answer is a refusal, or it holds no address.
     pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
         let response = self.ask(host, Kind::A).await?;
-        let mut found: Vec<IpAddr> = response
-            .answers
-            .iter()
-            .filter_map(|record| match record {
-                Record::Address(address) => Some(*address),
-                Record::Srv { .. } | Record::Other => None,
-            })
-            .collect();
+        let mut found: Vec<IpAddr> = response.addresses().collect();
         found.sort();
         found.dedup();
         if found.is_empty() {
@@ -170,81 +143,32 @@ impl Resolver {
         Ok(found)
     }
 
+    /// Asks one server after the other; the next one's turn comes when an answer is a refusal or keeps its asker waiting.
     async fn ask(&self, name: &str, kind: Kind) -> Result<Response, ResolveError> {
         let question = Question::new(name, kind).map_err(|_| ResolveError::BadName(name.to_owned()))?;
-        let mut refused = None;
-        for wait in WAITS {
-            for server in &self.servers {
-                match ask_one(*server, &question, wait).await {
-                    Ok(response) if response.rcode == 0 => return Ok(response),
-                    Ok(response) => {
-                        let rcode = dns::rcode_name(response.rcode);
-                        refused =
-                            Some(ResolveError::Refused { name: name.to_owned(), server: server.ip(), rcode });
-                    }
-                    Err(error) => tracing::debug!(%server, name, %error, "no answer"),
-                }
+        let (client, mut refused) = (Client::unpaced(), None);
+        let mut waiting = self.servers.iter();
+        let mut asking = FuturesUnordered::new();
+        loop {
+            if let Some(server) = waiting.next() {
+                let (client, question) = (&client, &question);
+                asking.push(async move { (server, client.ask(*server, question).await) });
             }
-            if let Some(refused) = refused {
-                return Err(refused);
+            let patience = if waiting.len() > 0 { HEAD_START } else { Duration::MAX };
+            match timeout(patience, asking.next()).await {
+                Ok(Some((_, Ok(answer)))) if answer.reply.rcode == 0 => return Ok(answer.reply),
+                Ok(Some((server, Ok(answer)))) => {
+                    let rcode = dns::rcode_name(answer.reply.rcode);
+                    refused =
+                        Some(ResolveError::Refused { name: name.to_owned(), server: server.ip(), rcode });
+                }
+                Ok(Some((server, Err(error)))) => tracing::debug!(%server, name, ?error, "no answer"),
+                Ok(None) if waiting.len() == 0 => break,
+                Ok(None) | Err(_) => {}
             }
         }
         let servers: Vec<String> = self.servers.iter().map(|s| s.ip().to_string()).collect();
-        Err(ResolveError::Silent { name: name.to_owned(), servers: servers.join(", ") })
-    }
-}
-
-async fn ask_one(server: SocketAddr, question: &Question, wait: Duration) -> io::Result<Response> {
-    let id = u16::try_from(uuid::Uuid::new_v4().as_u128() & 0xffff).unwrap_or(0);
-    let query = dns::query(id, question, true).map_err(io::Error::other)?;
-    let response = timeout(wait, over_udp(server, &query, id, question)).await??;
-    if response.truncated {
-        return timeout(wait, over_tcp(server, &query, id, question)).await?;
-    }
-    Ok(response)
-}
-
-async fn over_udp(server: SocketAddr, query: &[u8], id: u16, question: &Question) -> io::Result<Response> {
-    let any: SocketAddr = if server.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0_u16; 8], 0).into() };
-    let socket = UdpSocket::bind(any).await?;
-    socket.connect(server).await?;
-    socket.send(query).await?;
-    let mut buffer = vec![0; 4_096];
-    loop {
-        let count = socket.recv(&mut buffer).await?;
-        // Anything else is late or forged: whoever sent it does not know the id.
-        if let Ok(Some(response)) = dns::decode(buffer.get(..count).unwrap_or_default(), id, question) {
-            return Ok(response);
-        }
-    }
-}
-
-async fn over_tcp(server: SocketAddr, query: &[u8], id: u16, question: &Question) -> io::Result<Response> {
-    let mut stream = TcpStream::connect(server).await?;
-    stream.write_all(&dns::framed(query)).await?;
-    let length = stream.read_u16().await?;
-    let mut message = vec![0; usize::from(length)];
-    stream.read_exact(&mut message).await?;
-    let response = dns::decode(&message, id, question).map_err(io::Error::other)?;
-    response.ok_or_else(|| io::Error::other("the response is to another query"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn servers_of_a_resolv_conf() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("resolv.conf");
-        std::fs::write(
-            &path,
-            "# x\nsearch corp.example\nnameserver 10.0.0.1\n nameserver  fd00::1 \nnameserver junk\n",
-        )
-        .unwrap();
-        let servers = Resolver::from_file(&path).unwrap().servers();
-        assert_eq!(servers, ["10.0.0.1".parse::<IpAddr>().unwrap(), "fd00::1".parse().unwrap()]);
-        std::fs::write(&path, "options edns0\n").unwrap();
-        assert!(matches!(Resolver::from_file(&path), Err(ResolveError::NoServer(_))));
+        let silent = ResolveError::Silent { name: name.to_owned(), servers: servers.join(", ") };
+        Err(refused.unwrap_or(silent))
     }
 }

@@ -15,7 +15,7 @@ mod kpasswd;
 mod ldap;
 mod netbios;
 mod ntp;
-mod report;
+pub(crate) mod report;
 mod rpc;
 mod smb;
 mod tls;

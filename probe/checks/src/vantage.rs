@@ -2,4 +2,7 @@
 
 pub mod clock;
 pub mod computer_account;
+pub mod judgement;
 pub mod path_mtu;
+pub mod resolver;
+pub mod srv_records;

@@ -1,6 +1,10 @@
 //! TCP attempts: handshake, and the exchange after it.
 
-use std::{io, net::SocketAddr, net::TcpStream as StdStream, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream as StdStream},
+    time::Duration,
+};
 
 use nix::errno::Errno;
 use sekisho_checks::{
@@ -8,15 +12,15 @@ use sekisho_checks::{
     exchange::{Exchange, Progress},
     flow::{Ending, Signal},
 };
-use sekisho_model::Facts;
+use sekisho_model::{Facts, Transport};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::{Instant, timeout_at},
 };
 
-use super::{Aim, RoundTrip, Step, Told, Traffic, errors, info::Info};
+use super::{Aim, RoundTrip, Step, Told, Traffic, errors, info::Info, sockets};
 
 /// Bytes read at once.
 const READ: usize = 8_192;
@@ -58,6 +62,23 @@ pub(super) fn begin(aim: Aim) -> io::Result<Connecting> {
         began: Instant::now(),
         keeps_port: aim.source.is_some(),
     })
+}
+
+/// Connects from a fresh port, and sends what is said at once. `mss` makes both ends send segments of at most so many octets
+/// (tcp(7), TCP_MAXSEG). Does not time out.
+pub(crate) async fn connect(to: SocketAddr, mss: Option<u32>) -> io::Result<TcpStream> {
+    let (socket, any): (_, SocketAddr) = match to {
+        SocketAddr::V4(_) => (TcpSocket::new_v4()?, (Ipv4Addr::UNSPECIFIED, 0).into()),
+        SocketAddr::V6(_) => (TcpSocket::new_v6()?, (Ipv6Addr::UNSPECIFIED, 0).into()),
+    };
+    socket.bind(any)?;
+    sockets::note(Transport::Tcp, socket.local_addr().ok(), to);
+    if let Some(mss) = mss {
+        SockRef::from(&socket).set_tcp_mss(mss)?;
+    }
+    let stream = socket.connect(to).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 impl Connecting {

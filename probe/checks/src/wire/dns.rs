@@ -19,6 +19,8 @@ pub enum Kind {
     Srv,
     /// IPv4 addresses of a host.
     A,
+    /// IPv6 addresses of a host, RFC 3596.
+    Aaaa,
     /// The start of authority of a zone.
     Soa,
 }
@@ -43,26 +45,65 @@ pub struct Response {
     pub answers: Vec<Record>,
     /// IPv4 addresses that came in addition, by host.
     pub additional: Vec<(String, IpAddr)>,
+    /// The lowest time to live of the answers, seconds; `None` without answers.
+    pub ttl: Option<u32>,
+    /// The zone whose start of authority came instead of an answer (RFC 2308 2): who says that there is none. The root
+    /// zone is an empty name.
+    pub denied_by: Option<String>,
 }
 
 /// An answer. Names are lower case, without a trailing dot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
     /// SRV, RFC 2782.
-    Srv {
-        /// Lower is asked first.
-        priority: u16,
-        /// Share among those of the same priority.
-        weight: u16,
-        /// Port.
-        port: u16,
-        /// Host.
-        target: String,
-    },
+    Srv(Srv),
     /// A or AAAA.
     Address(IpAddr),
+    /// CNAME: the name that the asked one stands for. Its records follow, where the server has them.
+    Alias(String),
+    /// SOA.
+    Soa {
+        /// The server that holds the zone's original, `MNAME`.
+        primary: String,
+        /// The version of the zone.
+        serial: u32,
+    },
     /// A record of another type.
     Other,
+}
+
+/// A service of a domain, RFC 2782.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Srv {
+    /// Lower is asked first.
+    pub priority: u16,
+    /// Share among those of the same priority.
+    pub weight: u16,
+    /// Port.
+    pub port: u16,
+    /// Host, lower case, without a trailing dot; empty: decidedly nobody offers the service.
+    pub target: String,
+}
+
+impl Response {
+    /// The services among the answers, without the one that says that there is none.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "all other records are no services")]
+    pub fn services(&self) -> impl Iterator<Item = &Srv> {
+        let services = self.answers.iter().filter_map(|record| match record {
+            Record::Srv(srv) => Some(srv),
+            _ => None,
+        });
+        services.filter(|srv| !srv.target.is_empty())
+    }
+
+    /// The addresses among the answers.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "all other records are no addresses")]
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.answers.iter().filter_map(|record| match record {
+            Record::Address(address) => Some(*address),
+            _ => None,
+        })
+    }
 }
 
 impl Question {
@@ -82,6 +123,7 @@ impl Question {
         match self.kind {
             Kind::Srv => RecordType::SRV,
             Kind::A => RecordType::A,
+            Kind::Aaaa => RecordType::AAAA,
             Kind::Soa => RecordType::SOA,
         }
     }
@@ -148,15 +190,26 @@ pub fn decode(bytes: &[u8], id: u16, question: &Question) -> Result<Option<Respo
         truncated: message.metadata.truncation,
         answers: message.answers.iter().map(record).collect(),
         additional: message.additionals.iter().filter_map(additional).collect(),
+        ttl: message.answers.iter().map(|record| record.ttl).min(),
+        denied_by: message.authorities.iter().find_map(denied_by).filter(|_| message.answers.is_empty()),
     }))
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "the other record types are not asked for")]
 fn record(record: &HickoryRecord) -> Record {
-    if let RData::SRV(srv) = &record.data {
-        let target = host(&srv.target);
-        return Record::Srv { priority: srv.priority, weight: srv.weight, port: srv.port, target };
+    match &record.data {
+        RData::SRV(srv) => {
+            let target = host(&srv.target);
+            Record::Srv(Srv { priority: srv.priority, weight: srv.weight, port: srv.port, target })
+        }
+        RData::CNAME(alias) => Record::Alias(host(alias)),
+        RData::SOA(zone) => Record::Soa { primary: host(&zone.mname), serial: zone.serial },
+        data => data.ip_addr().map_or(Record::Other, Record::Address),
     }
-    record.data.ip_addr().map_or(Record::Other, Record::Address)
+}
+
+fn denied_by(record: &HickoryRecord) -> Option<String> {
+    matches!(record.data, RData::SOA(_)).then(|| host(&record.name))
 }
 
 fn additional(record: &HickoryRecord) -> Option<(String, IpAddr)> {

@@ -24,16 +24,19 @@ fn dns_responses() {
         assert_eq!(Some(response.authoritative), vector.authoritative, "{name}");
         assert_eq!(Some(response.truncated), vector.truncated, "{name}");
         let answers = response.answers.iter().map(|record| match record {
-            dns::Record::Srv { priority, weight, port, target } => {
-                format!("{priority} {weight} {port} {target}")
+            dns::Record::Srv(srv) => {
+                format!("{} {} {} {}", srv.priority, srv.weight, srv.port, srv.target)
             }
             dns::Record::Address(address) => address.to_string(),
+            dns::Record::Alias(name) => format!("alias {name}"),
+            dns::Record::Soa { primary, serial } => format!("soa {primary} {serial}"),
             dns::Record::Other => "other".to_owned(),
         });
         assert_eq!(Some(answers.collect()), vector.answers, "{name}");
         let additional =
             response.additional.iter().map(|(host, address): &(String, IpAddr)| format!("{host} {address}"));
         assert_eq!(Some(additional.collect()), vector.additional, "{name}");
+        assert_eq!((response.ttl, response.denied_by), (vector.ttl, vector.denied_by), "{name}");
     }
 }
 

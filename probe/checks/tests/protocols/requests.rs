@@ -14,6 +14,7 @@ pub(crate) fn question(name: &str, kind: &str) -> dns::Question {
     let kind = match kind {
         "srv" => dns::Kind::Srv,
         "a" => dns::Kind::A,
+        "aaaa" => dns::Kind::Aaaa,
         "soa" => dns::Kind::Soa,
         other => panic!("no such kind: {other}"),
     };

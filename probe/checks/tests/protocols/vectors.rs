@@ -87,6 +87,8 @@ vectors! {
         truncated: Option<bool>,
         answers: Option<Vec<String>>,
         additional: Option<Vec<String>>,
+        ttl: Option<u32>,
+        denied_by: Option<String>,
     }
     KerberosRequest { principal: String, realm: String, nonce: u32, }
     /// Without an error it is a ticket.

@@ -2,20 +2,19 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
 };
 
 use sekisho_checks::wire;
-use sekisho_model::Transport;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpSocket, TcpStream},
+    net::TcpStream,
 };
 
 use super::Trouble;
 use crate::net::{
+    self,
     path::{self, TcpPath},
-    sockets,
 };
 
 /// Octets read at once. With the limit of a [`Measure`] it bounds what is held.
@@ -36,22 +35,7 @@ impl Stream {
     /// Connects from a fresh port. `mss` makes both ends send segments of at most so many octets (tcp(7), TCP_MAXSEG).
     /// Does not time out.
     pub(in crate::vantage) async fn connect(to: SocketAddr, mss: Option<u32>) -> Result<Self, Trouble> {
-        let connect = async {
-            let (socket, any) = if to.is_ipv4() {
-                (TcpSocket::new_v4()?, (Ipv4Addr::UNSPECIFIED, 0).into())
-            } else {
-                (TcpSocket::new_v6()?, (Ipv6Addr::UNSPECIFIED, 0).into())
-            };
-            socket.bind(any)?;
-            sockets::note(Transport::Tcp, socket.local_addr().ok(), to);
-            if let Some(mss) = mss {
-                socket2::SockRef::from(&socket).set_tcp_mss(mss)?;
-            }
-            let stream = socket.connect(to).await?;
-            stream.set_nodelay(true)?;
-            Ok::<_, io::Error>(stream)
-        };
-        let stream = connect.await.map_err(|error| Trouble::of(&error))?;
+        let stream = net::connect(to, mss).await.map_err(|error| Trouble::of(&error))?;
         Ok(Self { stream, peer: to.ip(), taken: Vec::new() })
     }
 
