@@ -11,6 +11,7 @@ pub mod kerberos;
 pub mod ldap;
 pub mod reader;
 pub mod rpc;
+pub mod security;
 pub mod smb;
 pub mod time;
 
