@@ -11,7 +11,7 @@ mod kerberos;
 mod ldap;
 mod ldaps;
 mod mapper;
-mod report;
+pub(crate) mod report;
 mod smb;
 
 pub use carrier::MAX_INPUT;

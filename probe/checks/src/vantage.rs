@@ -1,1 +1,3 @@
 //! What checks of a vantage find out, judged: facts in, a status out. One file a check.
+
+pub mod join_rights;

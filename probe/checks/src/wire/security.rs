@@ -162,7 +162,8 @@ mod tests {
         let rest = [&[7; 4][..], &admins.octets()].concat();
         assert_eq!(owner(&descriptor(SELF_RELATIVE, 24, &rest)), Ok(Some(admins)));
         assert_eq!(owner(&descriptor(SELF_RELATIVE, 0, &rest)), Ok(None));
-        for (control, offset) in [(0, 24), (SELF_RELATIVE, 4), (SELF_RELATIVE, 22), (SELF_RELATIVE, u32::MAX)] {
+        for (control, offset) in [(0, 24), (SELF_RELATIVE, 4), (SELF_RELATIVE, 22), (SELF_RELATIVE, u32::MAX)]
+        {
             assert!(owner(&descriptor(control, offset, &rest)).is_err(), "{control:x} {offset}");
         }
         assert!(owner(&[1; 10]).is_err());

@@ -77,7 +77,9 @@ impl Filter {
             out.constructed(tag, |set| filters.iter().for_each(|filter| filter.write(set)));
         };
         match self {
-            Self::Present(attribute) => drop(out.primitive(PRESENT, attribute.as_bytes())),
+            Self::Present(attribute) => {
+                out.primitive(PRESENT, attribute.as_bytes());
+            }
             Self::Equals(attribute, value) => {
                 out.constructed(ber::context(3), |assertion| {
                     assertion.primitive(OCTET_STRING, attribute.as_bytes()).primitive(OCTET_STRING, value);
@@ -144,7 +146,9 @@ pub enum Body<'a> {
 #[must_use]
 pub fn start_tls(id: u32) -> Vec<u8> {
     message(id, |out| {
-        out.constructed(EXTENDED_REQUEST, |request| drop(request.primitive(REQUEST_NAME, START_TLS)));
+        out.constructed(EXTENDED_REQUEST, |request| {
+            request.primitive(REQUEST_NAME, START_TLS);
+        });
     })
 }
 
@@ -234,14 +238,18 @@ mod tests {
 
     fn hex(text: &str) -> Vec<u8> {
         let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
-        digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+        digits
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect()
     }
 
     #[test]
     fn start_tls_is_what_servers_take() {
         let wire = "301d 020101 7718 8016 312e332e362e312e342e312e313436362e3230303337";
         assert_eq!(start_tls(1), hex(wire));
-        let reply = hex("3024 020101 781f 0a0100 0400 0400 8a16 312e332e362e312e342e312e313436362e3230303337");
+        let reply =
+            hex("3024 020101 781f 0a0100 0400 0400 8a16 312e332e362e312e342e312e313436362e3230303337");
         let body = Body::Extended(Outcome { code: SUCCESS, message: b"" });
         assert_eq!(decode(&reply), Ok(Reply { id: 1, body }));
     }
