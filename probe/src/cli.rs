@@ -3,6 +3,7 @@
 
 mod agent;
 mod check;
+mod credentials;
 
 use std::{io::IsTerminal, process::ExitCode};
 

@@ -20,7 +20,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::runner::{Engine, Gate, Observed, Target};
 
-pub use join_rights::Credentials;
+pub(crate) use join_rights::{Credentials, LONGEST_PASSWORD, Pin, Trust};
 
 /// What is to be checked.
 #[derive(Debug, Clone)]

@@ -18,6 +18,7 @@ pub mod ntlm;
 pub mod ntp;
 pub mod reader;
 pub mod rpc;
+pub mod security;
 pub mod smb;
 pub mod spnego;
 pub mod time;

@@ -5,6 +5,7 @@ use std::{
     io::{IsTerminal, Write},
     net::IpAddr,
     process::ExitCode,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,13 +17,13 @@ use sekisho_model::{
 };
 use tokio::{sync::mpsc, task::JoinSet};
 
-use super::Color;
+use super::{Color, credentials::JoinArgs};
 use crate::{
     capture::Capture,
     net::IcmpAccess,
     resolver::{ResolveError, Resolver},
     runner::{Engine, Gate, Observed, Rates, Target, Task},
-    vantage::{self, Request},
+    vantage::{self, Credentials, Request},
 };
 
 /// Most targets of one check.
@@ -80,6 +81,8 @@ pub(super) struct Args {
     /// Attempts under way at the same time
     #[arg(long, default_value_t = Rates::default().concurrency, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     concurrency: u32,
+    #[command(flatten)]
+    join: JoinArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -89,7 +92,14 @@ enum Format {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let (services, checks) = contents(&args)?;
+    let (services, mut checks) = contents(&args)?;
+    if args.check.contains(&CheckKind::JoinRights) && !args.join.are_given() {
+        bail!("whose rights to join? name an account with --join-user");
+    }
+    let credentials = args.join.credentials()?;
+    if credentials.is_some() && !checks.contains(&CheckKind::JoinRights) {
+        checks.push(CheckKind::JoinRights);
+    }
     let (_, files) = crate::limits::raise_open_files();
     let rates = Rates {
         per_target: args.rate,
@@ -101,7 +111,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         let targets = targets(&args).await?;
         let icmp = IcmpAccess::detect();
         let requests = requests(&args, &targets, &checks);
-        let matrix = check(&targets, &services, requests, Engine::new(rates, icmp)).await;
+        let matrix = check(&targets, &services, requests, credentials, Engine::new(rates, icmp)).await;
         end_capture(&args, capture).await?;
         print(&args, &matrix)?;
         Ok(exit(&matrix))
@@ -192,7 +202,8 @@ async fn check(
     targets: &[Target],
     services: &[Service],
     requests: Vec<Request>,
-    engine: std::sync::Arc<Engine>,
+    credentials: Option<Arc<Credentials>>,
+    engine: Arc<Engine>,
 ) -> Matrix {
     let numbered = targets.iter().enumerate().map(|(t, target)| {
         let tasks = services.iter().enumerate().map(|(s, service)| {
@@ -202,7 +213,7 @@ async fn check(
         (target.clone(), tasks.collect::<Vec<_>>())
     });
     let (sink, mut seen) = mpsc::channel(UNDER_WAY);
-    let checks = vantage_checks(&engine, requests);
+    let checks = vantage_checks(&engine, requests, credentials.as_ref());
     let run = tokio::spawn(engine.run(numbered.collect(), Gate::open(), sink));
     let vantage =
         nix::unistd::gethostname().map_or_else(|_| "this-host".into(), |n| n.to_string_lossy().into_owned());
@@ -230,12 +241,17 @@ async fn check(
 /// Checks of the vantage under way, each with its place in the order of asking.
 struct VantageChecks(JoinSet<(usize, Request, Observed)>);
 
-fn vantage_checks(engine: &std::sync::Arc<Engine>, requests: Vec<Request>) -> VantageChecks {
+fn vantage_checks(
+    engine: &Arc<Engine>,
+    requests: Vec<Request>,
+    credentials: Option<&Arc<Credentials>>,
+) -> VantageChecks {
     let mut under_way = JoinSet::new();
     for (place, request) in requests.into_iter().enumerate() {
         let engine = engine.clone();
+        let credentials = credentials.filter(|_| request.check == CheckKind::JoinRights).cloned();
         under_way.spawn(async move {
-            let observed = vantage::run(engine, Gate::open(), request.clone(), None).await;
+            let observed = vantage::run(engine, Gate::open(), request.clone(), credentials).await;
             (place, request, observed)
         });
     }
@@ -291,15 +307,20 @@ fn requests(args: &Args, targets: &[Target], checks: &[CheckKind]) -> Vec<Reques
                     );
                 }
                 CheckKind::Host => requests.push(request(check)),
-                CheckKind::Resolver | CheckKind::SrvRecords | CheckKind::JoinRights if domain.is_empty() => {}
+                CheckKind::Resolver | CheckKind::SrvRecords if domain.is_empty() => {}
                 CheckKind::Resolver | CheckKind::SrvRecords => requests.push(request(check)),
                 CheckKind::ComputerAccount => requests.extend(
                     args.computer
                         .iter()
                         .map(|name| Request { computer: Some(name.clone()), ..request(check) }),
                 ),
-                // Only with credentials.
-                CheckKind::JoinRights => {}
+                CheckKind::JoinRights if !args.join.are_given() => {}
+                CheckKind::JoinRights if args.computer.is_empty() => requests.push(request(check)),
+                CheckKind::JoinRights => requests.extend(
+                    args.computer
+                        .iter()
+                        .map(|name| Request { computer: Some(name.clone()), ..request(check) }),
+                ),
             }
         }
     }

@@ -3,6 +3,8 @@
 use super::ber::{self, BOOLEAN, Decoder, ENUMERATED, INTEGER, OCTET_STRING, SEQUENCE, SET, Writer};
 use super::reader::Error;
 
+pub mod session;
+
 /// A message may have this many octets. A rootDSE of Windows has some 3 kB.
 pub const MAX_MESSAGE: usize = 64 * 1024;
 /// An entry may have this many attributes. A rootDSE of Windows has some 25.
