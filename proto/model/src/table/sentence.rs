@@ -191,7 +191,7 @@ fn phrase(name: &str, fact: &Fact) -> Option<String> {
     }
 }
 
-fn vantages(names: &[&str]) -> String {
+pub(super) fn vantages(names: &[&str]) -> String {
     let mut words = String::new();
     for (place, name) in names.iter().take(VANTAGES).enumerate() {
         _ = write!(words, "{}{}", if place == 0 { "" } else { ", " }, clean(name));
