@@ -3,18 +3,16 @@
 use std::{collections::HashSet, net::IpAddr};
 
 use jiff::Timestamp;
-use sekisho_model::{Attempt, Fact, Facts, Outcome};
+use sekisho_model::{Attempt, CheckStatus, Fact, Facts, Outcome};
 use sekisho_proto::{
     limits::{
-        ATTEMPTS_PER_OBSERVATION, FACTS_PER_OBSERVATION, JOBS_PER_PROBE, TARGETS_PER_DISCOVERY, TEXT_BYTES,
+        ATTEMPTS_PER_OBSERVATION, DNS_SERVERS_PER_TASK, FACT_BYTES, FACTS_PER_OBSERVATION, JOBS_PER_PROBE,
+        TARGETS_PER_DISCOVERY, TEXT_BYTES,
     },
     v1,
 };
 use uuid::Uuid;
 
-/// Most bytes of one observation's facts together: a matrix shows those of every flow. What goes beyond is left out, and
-/// the fact `facts-left-out` counts it.
-const FACT_BYTES: usize = 8 * 1_024;
 /// Longest word: a name of a fact, a signal.
 const WORD_BYTES: usize = 64;
 
@@ -66,7 +64,7 @@ fn handed_in(job: Uuid, observation: v1::Observation) -> Result<HandedIn, String
         evidence,
         observed_at,
         discovered,
-        status: _,
+        status,
     } = observation;
     at_most("facts", facts.len(), FACTS_PER_OBSERVATION)?;
     at_most("attempts", evidence.len(), ATTEMPTS_PER_OBSERVATION)?;
@@ -83,6 +81,7 @@ fn handed_in(job: Uuid, observation: v1::Observation) -> Result<HandedIn, String
         evidence: evidence.into_iter().map(attempt).collect::<Result<_, _>>()?,
         observed_at: observed_at.as_ref().and_then(time),
         discovered: discovered.into_iter().map(target).collect::<Result<_, _>>()?,
+        status: self::status(status)?,
     })
 }
 
@@ -98,6 +97,17 @@ fn outcome(outcome: v1::Outcome) -> Result<Outcome, String> {
         v1::Outcome::Failed => Ok(Outcome::Failed),
         v1::Outcome::Missed => Ok(Outcome::Missed),
         v1::Outcome::Unspecified => Err("it has no outcome that this version knows".to_owned()),
+    }
+}
+
+fn status(status: i32) -> Result<Option<CheckStatus>, String> {
+    match v1::CheckStatus::try_from(status) {
+        Ok(v1::CheckStatus::Unspecified) => Ok(None),
+        Ok(v1::CheckStatus::Ok) => Ok(Some(CheckStatus::Ok)),
+        Ok(v1::CheckStatus::Warning) => Ok(Some(CheckStatus::Warning)),
+        Ok(v1::CheckStatus::Problem) => Ok(Some(CheckStatus::Problem)),
+        Ok(v1::CheckStatus::Unknown) => Ok(Some(CheckStatus::Unknown)),
+        Err(_) => Err(format!("it has the status {status}, which this version does not know")),
     }
 }
 
@@ -212,21 +222,28 @@ pub(super) fn job(order: Order) -> v1::Job {
 
 fn task(task: OrderTask) -> v1::Task {
     let kind = match task.kind {
-        OrderTaskKind::Check { target, service, last_outcome } => {
+        OrderTaskKind::Check { target, service, last_outcome, capture } => {
             let last = last_outcome.map_or(v1::Outcome::Unspecified, wire_outcome);
-            v1::task::Kind::Service(v1::ServiceCheck {
-                target,
-                service,
-                last_outcome: last.into(),
-                capture: false,
+            v1::task::Kind::Service(v1::ServiceCheck { target, service, last_outcome: last.into(), capture })
+        }
+        OrderTaskKind::Discovery { domain, dns_servers } => {
+            v1::task::Kind::Discovery(v1::Discovery { domain, dns_servers: servers(&dns_servers) })
+        }
+        OrderTaskKind::Vantage { check, domain, dns_servers, target, computer } => {
+            v1::task::Kind::Check(v1::VantageCheck {
+                check: check.word().to_owned(),
+                domain,
+                dns_servers: servers(&dns_servers),
+                target: target.map_or(0, |target| target.saturating_add(1)),
+                computer: computer.unwrap_or_default(),
             })
         }
-        OrderTaskKind::Discovery { domain, dns_servers } => v1::task::Kind::Discovery(v1::Discovery {
-            domain,
-            dns_servers: dns_servers.iter().map(ToString::to_string).collect(),
-        }),
     };
     v1::Task { number: task.number, kind: Some(kind) }
+}
+
+fn servers(list: &[IpAddr]) -> Vec<String> {
+    list.iter().take(DNS_SERVERS_PER_TASK).map(ToString::to_string).collect()
 }
 
 #[cfg(test)]
