@@ -36,7 +36,7 @@ pub(crate) fn observations(job: &v1::Job, outcome: v1::Outcome) -> v1::Observati
                 address: "10.77.1.10".to_owned(),
                 domain: discovery.domain.clone(),
             }],
-            Some(v1::task::Kind::Service(_)) | None => Vec::new(),
+            Some(v1::task::Kind::Service(_) | v1::task::Kind::Check(_)) | None => Vec::new(),
         },
         ..v1::Observation::default()
     };
@@ -49,7 +49,7 @@ async fn from_the_token_to_the_matrix() {
     let (probe, identity) = listening.enrol("vlan20").await;
     let mut link = listening.session(&identity, Vec::new()).await;
     let request =
-        sekisho::service::SweepRequest { vantages: vec!["vlan20".to_owned()], ..Default::default() };
+        sekisho::service::SweepRequest { vantages: vec!["vlan20".to_owned()], ..crate::fleet::ports() };
     let services = &listening.controller.services;
     let id = services.start_sweep(&operator(), request).await.unwrap().summary.id;
 
