@@ -248,7 +248,12 @@ fn servers(list: &[IpAddr]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+    use sekisho_model::CheckKind;
+    use sekisho_proto::limits::{CHECKS_PER_JOB, MESSAGE_BYTES, TARGETS_PER_JOB, TASKS_PER_JOB};
+
     use super::*;
+    use crate::service::OrderTarget;
 
     fn good() -> v1::Observation {
         v1::Observation {
@@ -282,7 +287,9 @@ mod tests {
     #[test]
     fn what_is_not_usable_is_refused_with_the_reason() {
         type Damage = fn(&mut v1::Observation);
-        let damages: [(&str, Damage); 9] = [
+        let damages: [(&str, Damage); 11] = [
+            ("status 77, which this version does not know", |o| o.status = 77),
+            ("status -1", |o| o.status = -1),
             ("no outcome", |o| o.outcome = 0),
             ("no outcome", |o| o.outcome = 77),
             ("by is not an address", |o| o.by = "router".to_owned()),
@@ -305,6 +312,59 @@ mod tests {
     fn outcomes_survive_the_wire() {
         for outcome in Outcome::ALL {
             assert_eq!(self::outcome(wire_outcome(outcome)), Ok(outcome));
+        }
+    }
+
+    #[test]
+    fn statuses_are_those_of_the_wire() {
+        let words = [None, Some("ok"), Some("warning"), Some("problem"), Some("unknown")];
+        for (number, word) in (0..).zip(words) {
+            let checked = v1::Observation { status: number, ..good() };
+            assert_eq!(observation(checked).unwrap().status.map(CheckStatus::word), word);
+        }
+    }
+
+    fn order(tasks: usize, kind: impl Fn(u32) -> OrderTaskKind) -> Order {
+        let name = format!("{0}.{0}.{0}.{1}", "d".repeat(63), "e".repeat(61));
+        let address = "fd00:1111:2222:3333:4444:5555:6666:7777".parse().unwrap();
+        let target = OrderTarget { host: name.clone(), address, domain: name };
+        let tasks = (0..u32::try_from(tasks).unwrap()).map(|number| OrderTask { number, kind: kind(number) });
+        Order {
+            id: Uuid::nil(),
+            seconds_left: u32::MAX,
+            targets: vec![target; TARGETS_PER_JOB],
+            tasks: tasks.collect(),
+        }
+    }
+
+    #[test]
+    fn the_largest_jobs_are_no_larger_than_a_message() {
+        let long = order(0, |_| unreachable!()).targets[0].clone();
+        let servers = vec![long.address; 256];
+        let largest = u32::try_from(TARGETS_PER_JOB).unwrap() - 1;
+        let checks = order(CHECKS_PER_JOB, |_| OrderTaskKind::Vantage {
+            check: CheckKind::ComputerAccount,
+            domain: long.domain.clone(),
+            dns_servers: servers.clone(),
+            target: Some(largest),
+            computer: Some("x".repeat(15)),
+        });
+        let flows = order(TASKS_PER_JOB, |_| OrderTaskKind::Check {
+            target: largest,
+            service: "kerberos-tcp".to_owned(),
+            last_outcome: Some(Outcome::Unreachable),
+            capture: true,
+        });
+        let mut search = order(1_000, |_| OrderTaskKind::Discovery {
+            domain: long.domain.clone(),
+            dns_servers: servers.clone(),
+        });
+        search.targets.clear();
+        for order in [checks, flows, search] {
+            let size =
+                v1::ControllerMessage { message: Some(v1::controller_message::Message::Job(job(order))) }
+                    .encoded_len();
+            assert!(size <= MESSAGE_BYTES, "{size} bytes");
         }
     }
 
