@@ -137,6 +137,18 @@ fn some_flows_of_a_vantage_share_a_sentence_and_attempts_are_a_range() {
 }
 
 #[test]
+fn an_rpc_interface_is_told_with_the_port_that_was_mapped() {
+    let mut mapped = cell("vlan20", "rpc-lsa", Outcome::Filtered);
+    mapped.port = Some(49_671);
+    let cells =
+        vec![mapped, cell("vlan20", "rpc-drs", Outcome::Closed), cell("vlan20", "tcp/8443", Outcome::Mute)];
+    let text = render(&matrix(cells), &PLAIN);
+    for line in ["rpc-lsa 49671/tcp: filtered", "rpc-drs tcp: closed", "tcp/8443: mute"] {
+        assert!(text.contains(&format!("vlan20 → dc1 {line}")), "{text}");
+    }
+}
+
+#[test]
 fn targets_that_share_a_label_are_told_apart() {
     let mut other = cell("vlan20", "smb", Outcome::Closed);
     other.target = "dc1.lab.example".into();
