@@ -27,7 +27,7 @@ enum Exit {
     Fine = 0,
     /// The command was wrong, or failed.
     Failure = 1,
-    /// The sweep has missed flows.
+    /// The sweep has missed flows or checks.
     Incomplete = 3,
 }
 
@@ -48,7 +48,7 @@ impl From<Exit> for ExitCode {
     version,
     max_term_width = 100,
     after_help = "Every command has examples in its --help.\n\n\
-        Exit status: 0 fine, 1 usage or failure, 3 incomplete (missed flows).\n\n\
+        Exit status: 0 fine, 1 usage or failure, 3 incomplete (missed flows or checks).\n\n\
         Begin with:\n  sekisho serve --data-dir /var/lib/sekisho\n  \
         export SEKISHO_DATA_DIR=/var/lib/sekisho\n  sekisho apply inventory.toml\n  \
         sekisho probe token --vantage vlan20\n  sekisho sweep run --wait"
@@ -72,7 +72,7 @@ enum Command {
     /// Test flows: start a sweep, watch it, cancel it, list them.
     #[command(subcommand)]
     Sweep(sweep::SweepCommand),
-    /// Show a sweep: vantages against services, and what blocks.
+    /// Show a sweep: vantages against services, what blocks, and the checks of the vantages.
     Matrix(matrix::MatrixArgs),
 }
 

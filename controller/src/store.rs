@@ -5,6 +5,8 @@
 //! inventory (advisory), a probe, a sweep, jobs by id. A transaction that holds jobs never asks for a sweep.
 
 pub(crate) mod audit;
+pub(crate) mod check_result;
+pub(crate) mod computer;
 pub(crate) mod controller;
 pub(crate) mod discovery;
 pub(crate) mod domain;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use sekisho_model::{Service, Transport};
+use sekisho_model::{Protocol, Service, Transport};
 use serde::Deserialize;
 
 use crate::runner::Rates;
@@ -20,6 +20,8 @@ const FILE: &str = "scope.toml";
 const FILE_BYTES: u64 = 256 * 1024;
 /// Most rules in one file.
 const RULES: usize = 4_096;
+/// Port of the endpoint mapper, which tells the port of an RPC interface (MS-RPCE 2.1.1.1).
+const ENDPOINT_MAPPER: u16 = 135;
 
 /// One allowance: addresses, and what of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,12 +193,15 @@ impl Scope {
         self.rules.len()
     }
 
-    /// Whether a service of an address may be tested; the reason if not.
+    /// Whether a service of an address may be tested; the reason if not. A test of an RPC interface begins at the endpoint
+    /// mapper; the port that it tells is asked for when it is known.
     ///
     /// # Errors
     /// What forbids it, in words.
     pub fn permit(&self, address: IpAddr, service: Service) -> Result<(), String> {
-        self.permit_port(address, service.transport(), service.port())
+        let is_rpc = matches!(service.protocol(), Protocol::Rpc(_));
+        let port = service.port().or_else(|| is_rpc.then_some(ENDPOINT_MAPPER));
+        self.permit_port(address, service.transport(), port)
             .map_err(|why| format!("{service} of {address}: {why}"))
     }
 
@@ -233,7 +238,8 @@ pub fn file_text(rules: &[String]) -> String {
     let mut text = String::from(
         "# What this probe may do. The controller cannot widen it. Read again before every job.\n\
          # The rates below count from the next start of the probe.\n\
-         # CIDR[:PORTS], for example \"10.0.0.0/24\" or \"10.0.0.10/32:icmp,53,88,135-139\".\n\
+         # CIDR[:PORTS], for example \"10.0.0.0/24\" or \"10.0.0.10/32:icmp,53,88,135,389,445\". Ports that a domain join\n\
+         # needs: icmp,53,88,123,135,389,445,464,636,3268-3269, and 49152-65535 for RPC.\n\
          allow = [\n",
     );
     for rule in rules {
@@ -296,6 +302,20 @@ mod tests {
             may(&scope, "fd00::5", "icmp")
                 && may(&scope, "fd00::5", "ldap")
                 && !may(&scope, "fd00::5", "smb")
+        );
+    }
+
+    #[test]
+    fn an_rpc_interface_is_asked_for_at_the_endpoint_mapper() {
+        for service in ["rpc-netlogon", "rpc-lsa", "rpc-samr", "rpc-drs"] {
+            assert!(may(&scope(&["10.77.1.0/24:135"]), "10.77.1.10", service), "{service}");
+            assert!(!may(&scope(&["10.77.1.0/24:49152-65535"]), "10.77.1.10", service), "{service}");
+        }
+        let ports = scope(&["10.77.1.0/24:135"]);
+        let dc = "10.77.1.10".parse().unwrap();
+        assert!(
+            ports.permit_port(dc, Transport::Tcp, Some(49_671)).is_err(),
+            "the port it tells needs a rule too"
         );
     }
 

@@ -4,16 +4,23 @@
 pub const MESSAGE_BYTES: usize = 1 << 20;
 /// Most tasks in one job. A larger part of a sweep is split into several jobs.
 pub const TASKS_PER_JOB: usize = 2_048;
+/// Most checks of a vantage in one job: with as many targets and long names it stays under [`MESSAGE_BYTES`].
+pub const CHECKS_PER_JOB: usize = 512;
 /// Most targets in one job.
 pub const TARGETS_PER_JOB: usize = 1_024;
 /// Most observations in one batch.
 pub const OBSERVATIONS_PER_BATCH: usize = 256;
 /// Most facts in one observation.
 pub const FACTS_PER_OBSERVATION: usize = 48;
+/// Most bytes of one observation's facts together: of each its name, and its text or 8 bytes. What goes beyond is left
+/// out, and the fact `facts-left-out` counts it.
+pub const FACT_BYTES: usize = 8 * 1_024;
 /// Most attempts kept as evidence of one observation.
 pub const ATTEMPTS_PER_OBSERVATION: usize = 32;
 /// Most targets that one discovery may return.
 pub const TARGETS_PER_DISCOVERY: usize = 256;
+/// Most DNS servers in one task. A controller names the first ones of a longer list.
+pub const DNS_SERVERS_PER_TASK: usize = 8;
 /// Longest text in any field, bytes of UTF-8.
 pub const TEXT_BYTES: usize = 1_024;
 /// Largest certificate signing request, bytes.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use sekisho_lab::truth;
-use sekisho_model::{Outcome, SweepState};
+use sekisho_model::{CheckKind, Outcome, SweepState};
 use sekisho_tests::{World, compare, wait_for};
 
 const VLANS: [&str; 3] = ["vlan10", "vlan20", "vlan30"];
@@ -51,13 +51,57 @@ fn a_sweep_tells_the_truth() {
     assert_eq!((again.state, again.planned), (SweepState::Complete, 39));
 }
 
+/// Checks of a vantage with the lab's three targets and one computer.
+const CHECKS: [(CheckKind, usize); 7] = [
+    (CheckKind::Resolver, 1),
+    (CheckKind::SrvRecords, 1),
+    (CheckKind::Clock, 3),
+    (CheckKind::PathMtu, 3),
+    (CheckKind::ComputerAccount, 1),
+    (CheckKind::JoinRights, 0),
+    (CheckKind::Host, 1),
+];
+
+#[test]
+fn every_vantage_is_checked_besides_its_flows() {
+    let mut world = World::new("checks").unwrap();
+    for vlan in VLANS {
+        world.probe(vlan, DC_NETWORK).unwrap();
+    }
+    world.online(3).unwrap();
+    let sweep = world.sweep(&["--computer", "PC8"]).unwrap();
+    assert_eq!(sweep.profile, "domain-join");
+    assert_eq!((sweep.state, sweep.missed), (SweepState::Complete, 0), "{sweep:?}");
+    assert_eq!((sweep.planned, sweep.checks), (3 * (3 * 19 + 10), 3 * 10));
+    let matrix = world.controller.matrix("latest").unwrap();
+    assert_eq!((matrix.cells.len(), matrix.checks.len()), (171, 30));
+    for vlan in VLANS {
+        let of_vlan = || matrix.checks.iter().filter(|check| check.vantage == vlan);
+        for (kind, count) in CHECKS {
+            assert_eq!(of_vlan().filter(|check| check.check == kind).count(), count, "{vlan} {kind}");
+        }
+        assert!(of_vlan().all(|check| check.domain == "corp.example" && check.observed_at.is_some()));
+        let clocks = of_vlan().filter(|check| check.check == CheckKind::Clock);
+        let targets: Vec<_> = clocks.filter_map(|check| check.target.as_deref()).collect();
+        assert_eq!(targets, ["app1.corp.example", "dc1.corp.example", "ghost.corp.example"]);
+        let account = of_vlan().find(|check| check.check == CheckKind::ComputerAccount).unwrap();
+        assert_eq!(account.facts["computer"], "PC8".into());
+    }
+    let counted = "SELECT count(*), count(DISTINCT (job_id, task)) FROM check_result";
+    assert_eq!(world.controller.query(counted).unwrap(), "30|30");
+    let csv = world.controller.ok(&["matrix", "--checks", "--format", "csv"]).unwrap();
+    assert_eq!(csv.lines().count(), 31, "{csv}");
+    let table = world.controller.ok(&["matrix"]).unwrap();
+    assert!(table.contains("171 flows and 30 checks planned") && table.contains("\n30 checks: "), "{table}");
+}
+
 #[test]
 fn what_the_scope_file_does_not_allow_is_not_tested() {
     let mut world = World::new("scope").unwrap();
     world.probe("vlan10", &["10.77.1.10/32:445"]).unwrap();
     world.probe("vlan20", &[]).unwrap();
     world.online(2).unwrap();
-    world.sweep(&["--vantage", "vlan10", "--vantage", "vlan20"]).unwrap();
+    world.sweep(&["--profile", "ports", "--vantage", "vlan10", "--vantage", "vlan20"]).unwrap();
     for cell in world.controller.matrix("latest").unwrap().cells {
         let allowed =
             cell.vantage == "vlan10" && cell.address.to_string() == "10.77.1.10" && cell.port == Some(445);
@@ -75,7 +119,8 @@ fn a_vantage_without_a_probe_is_missed() {
     let mut world = World::with("missed", "[settings]\nprobe_grace = \"2s\"\n", &[]).unwrap();
     world.probe("vlan10", DC_NETWORK).unwrap();
     world.online(1).unwrap();
-    let output = world.controller.cli(&["sweep", "run", "--wait", "--format", "json"]).unwrap();
+    let output =
+        world.controller.cli(&["sweep", "run", "--profile", "ports", "--wait", "--format", "json"]).unwrap();
     assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
     let matrix = world.controller.matrix("latest").unwrap();
     let sweep = matrix.sweep.unwrap();
@@ -127,7 +172,7 @@ fn domain_controllers_are_found_by_their_srv_records() {
     world.probe("vlan10", DC_NETWORK).unwrap();
     world.probe("vlan20", &["10.77.1.10/32:445"]).unwrap();
     world.online(2).unwrap();
-    let sweep = world.sweep(&[]).unwrap();
+    let sweep = world.sweep(&["--profile", "ports"]).unwrap();
     assert_eq!((sweep.state, sweep.planned), (SweepState::Complete, 24));
     let matrix = world.controller.matrix("latest").unwrap();
     assert!(matrix.cells.iter().all(|cell| cell.target == "dc1.corp.example"));
@@ -145,6 +190,6 @@ fn a_certificate_is_renewed_in_time() {
         Ok((world.probes[0].log().matches("certificate renewed").count() >= 2).then_some(()))
     })
     .unwrap();
-    let sweep = world.sweep(&["--vantage", "vlan10"]).unwrap();
+    let sweep = world.sweep(&["--profile", "ports", "--vantage", "vlan10"]).unwrap();
     assert_eq!(sweep.state, SweepState::Complete);
 }

@@ -22,8 +22,9 @@ fn two_controllers_run_one_sweep() {
                   WHERE session_id IS NOT NULL GROUP BY controller_id) AS x";
     assert_eq!(postgres.query(spread).unwrap(), "1,2");
 
+    // From each of 3 vantages: 19 services of 3 targets, and 9 checks.
     let sweep = world.sweep(&[]).unwrap();
-    assert_eq!((sweep.state, sweep.planned, sweep.observed), (SweepState::Complete, 108, 108));
+    assert_eq!((sweep.state, sweep.planned, sweep.observed), (SweepState::Complete, 198, 198));
     let one = world.controller.matrix("latest").unwrap();
     let other = second.matrix("latest").unwrap();
     assert_eq!(one, other);
@@ -36,9 +37,9 @@ fn two_controllers_run_one_sweep() {
         }
     }
     assert!(one.cells.iter().any(|cell| cell.outcome == Outcome::Open));
-    assert_eq!(
-        postgres.query("SELECT count(*), count(DISTINCT (job_id, task)) FROM observation").unwrap(),
-        "108|108"
-    );
+    for (table, count) in [("observation", "171|171"), ("check_result", "27|27")] {
+        let rows = format!("SELECT count(*), count(DISTINCT (job_id, task)) FROM {table}");
+        assert_eq!(postgres.query(&rows).unwrap(), count, "{table}");
+    }
     drop(others);
 }

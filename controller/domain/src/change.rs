@@ -23,7 +23,7 @@ pub enum ChangeKind {
 pub struct Change {
     /// How it changes.
     pub kind: ChangeKind,
-    /// `domain`, `target`, `vantage`, `profile`, `policy` or `schedule`.
+    /// `domain`, `target`, `computer`, `vantage`, `profile`, `policy` or `schedule`.
     pub noun: String,
     /// Its name.
     pub name: String,
@@ -69,6 +69,7 @@ impl std::fmt::Display for Change {
 pub fn diff(old: &Inventory, new: &Inventory) -> Vec<Change> {
     let mut changes = entries(&old.domains, &new.domains);
     changes.extend(entries(&old.targets, &new.targets));
+    changes.extend(entries(&old.computers, &new.computers));
     changes.extend(entries(&old.vantages, &new.vantages));
     changes.extend(entries(&old.profiles, &new.profiles));
     changes.extend(entries(&old.policies, &new.policies));

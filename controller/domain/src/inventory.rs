@@ -3,6 +3,7 @@
 //! [`Inventory::parse`] gives either a whole inventory whose every value is checked, or every fault it found.
 
 mod address;
+mod computer;
 mod domain;
 mod fault;
 mod fields;
@@ -21,6 +22,7 @@ use known::Known;
 use toml::de::DeTable;
 
 pub use address::{HostAddress, NotAHost};
+pub use computer::Computer;
 pub use domain::Domain;
 pub use fault::{Fault, Faults};
 pub use name::{BadName, DnsName, Label, Name};
@@ -34,9 +36,11 @@ pub use vantage::Vantage;
 pub const MAX_BYTES: usize = 4 << 20;
 
 /// Names of the tables and the most that a file may have of each.
-const TABLES: [(&str, usize); 6] = [
+const TABLES: [(&str, usize); 7] = [
     ("domain", 1_000),
     ("target", 10_000),
+    // Each is looked for from every vantage: accounts that are asked for, not a directory that is read out.
+    ("computer", 256),
     ("vantage", 10_000),
     ("profile", 1_000),
     ("policy", 10_000),
@@ -62,6 +66,8 @@ pub struct Inventory {
     pub domains: Vec<Domain>,
     /// Domain controllers that are listed by hand.
     pub targets: Vec<Target>,
+    /// Computers whose accounts are looked for.
+    pub computers: Vec<Computer>,
     /// Places that probes stand for.
     pub vantages: Vec<Vantage>,
     /// The user's own profiles.
@@ -102,6 +108,7 @@ impl Inventory {
         let inventory = Self {
             domains: reader.entries(&document, &known, Domain::read),
             targets: reader.entries(&document, &known, Target::read),
+            computers: reader.entries(&document, &known, Computer::read),
             vantages: reader.entries(&document, &known, Vantage::read),
             profiles: reader.entries(&document, &known, Profile::read),
             policies: reader.entries(&document, &known, Policy::read),

@@ -7,12 +7,14 @@
     deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::panic, clippy::expect_used)
 )]
 
+pub mod capture;
 pub mod change;
 pub mod ids;
 pub mod inventory;
 pub mod plan;
 pub mod profile;
 
+pub use capture::Capture;
 pub use change::{Change, ChangeKind, FieldChange};
 pub use ids::{DomainId, TargetId, VantageId};
 pub use inventory::{Faults, Inventory};

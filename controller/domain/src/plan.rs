@@ -1,5 +1,7 @@
 //! How a sweep is cut into jobs.
 
+pub mod checks;
+
 use std::collections::BTreeSet;
 
 use sekisho_model::Service;
@@ -15,7 +17,7 @@ pub struct Limits {
     pub targets: usize,
 }
 
-/// A job to be created. The number of a task is its position.
+/// A job of flows to be created. The number of a task is its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedJob {
     /// The vantage whose probe does it.

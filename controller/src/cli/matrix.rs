@@ -1,30 +1,49 @@
 //! `sekisho matrix`.
 
 use clap::Args;
-use sekisho_model::{Cell, Matrix, SweepState, SweepSummary, table};
+use sekisho_model::{Cell, Check, Facts, Matrix, SweepState, SweepSummary, table};
 
 use super::{
     Exit,
-    client::Client,
+    client::{Client, ClientError},
     connection::Global,
     output::{self, Format, FormatArg, Rows},
 };
 
-/// Show a sweep: vantages against services, and what blocks.
+/// Show a sweep: vantages against services, what blocks, and the checks of the vantages.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit status 3: the sweep ended with missed flows.\n\nExamples:\n  sekisho matrix\n  sekisho matrix --sweep 17 --format csv\n  sekisho matrix --sweep latest~1 --format json | jq '.cells[] | select(.outcome != \"open\")'"
+    after_help = "Exit status 3: the sweep ended with missed flows or checks.\n\nExamples:\n  sekisho matrix\n  sekisho matrix --sweep 17 --format csv\n  sekisho matrix --checks\n  sekisho matrix --sweep latest~1 --format json | jq '.cells[] | select(.outcome != \"open\")'"
 )]
 pub(super) struct MatrixArgs {
     /// A number, latest, or latest~1 for the one before.
     #[arg(long, default_value = "latest", value_name = "ID", value_parser = super::sweep::reference, allow_negative_numbers = true)]
     sweep: String,
+    /// Show the checks of the vantages, each in a row with all its facts, in place of the flows.
+    #[arg(long)]
+    checks: bool,
     #[command(flatten)]
     format: FormatArg,
 }
 
 pub(super) async fn run(args: MatrixArgs, global: &Global) -> anyhow::Result<Exit> {
-    show(&Client::new(global)?, &args.sweep, args.format.format, global).await
+    let client = Client::new(global)?;
+    if args.checks {
+        return show_checks(&client, &args.sweep, args.format.format).await;
+    }
+    show(&client, &args.sweep, args.format.format, global).await
+}
+
+async fn fetch(client: &Client, sweep: &str) -> Result<Matrix, ClientError> {
+    client.get(&format!("show the matrix of sweep {sweep}"), &["matrix"], &[("sweep", sweep)]).await
+}
+
+async fn show_checks(client: &Client, sweep: &str, format: Format) -> anyhow::Result<Exit> {
+    let matrix = fetch(client, sweep).await?;
+    let rows = || check_rows(&matrix);
+    let none = "no checks: the profile of the sweep has none, or none is done yet";
+    output::print(format, &matrix.checks, rows, || output::columns(&rows(), none))?;
+    Ok(matrix.sweep.as_ref().map_or(Exit::Fine, exit))
 }
 
 /// Prints the matrix of a sweep.
@@ -34,13 +53,12 @@ pub(super) async fn show(
     format: Format,
     global: &Global,
 ) -> anyhow::Result<Exit> {
-    let doing = format!("show the matrix of sweep {sweep}");
-    let matrix: Matrix = client.get(&doing, &["matrix"], &[("sweep", sweep)]).await?;
+    let matrix = fetch(client, sweep).await?;
     output::print(format, &matrix, || rows(&matrix), || table::render(&matrix, &output::style(global)))?;
     Ok(matrix.sweep.as_ref().map_or(Exit::Fine, exit))
 }
 
-/// Whether a sweep that ended left flows untested.
+/// Whether a sweep that ended left flows or checks undone.
 pub(super) fn exit(sweep: &SweepSummary) -> Exit {
     match sweep.state {
         SweepState::Running => Exit::Fine,
@@ -71,16 +89,13 @@ fn rows(matrix: &Matrix) -> Rows {
             "confirmed",
             "facts",
             "observed_at",
+            "need",
         ],
         rows: matrix.cells.iter().map(|cell| row(&sweep, cell)).collect(),
     }
 }
 
 fn row(sweep: &str, cell: &Cell) -> Vec<String> {
-    fn maybe<T: ToString>(value: Option<T>) -> String {
-        value.map(|value| value.to_string()).unwrap_or_default()
-    }
-    let facts: Vec<String> = cell.facts.iter().map(|(name, fact)| format!("{name}={fact}")).collect();
     vec![
         sweep.to_owned(),
         cell.vantage.clone(),
@@ -95,7 +110,78 @@ fn row(sweep: &str, cell: &Cell) -> Vec<String> {
         maybe(cell.rtt_us),
         cell.attempts.to_string(),
         cell.confirmed.to_string(),
-        facts.join("; "),
+        facts(&cell.facts),
         maybe(cell.observed_at),
+        cell.need.to_string(),
     ]
+}
+
+fn check_rows(matrix: &Matrix) -> Rows {
+    let sweep = maybe(matrix.sweep.as_ref().map(|sweep| sweep.id));
+    let row = |check: &Check| {
+        vec![
+            sweep.clone(),
+            check.vantage.clone(),
+            check.domain.clone(),
+            maybe(check.target.as_ref()),
+            maybe(check.address),
+            check.check.to_string(),
+            check.status.to_string(),
+            facts(&check.facts),
+            maybe(check.observed_at),
+        ]
+    };
+    Rows {
+        header: vec![
+            "sweep",
+            "vantage",
+            "domain",
+            "target",
+            "address",
+            "check",
+            "status",
+            "facts",
+            "observed_at",
+        ],
+        rows: matrix.checks.iter().map(row).collect(),
+    }
+}
+
+fn maybe<T: ToString>(value: Option<T>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+fn facts(facts: &Facts) -> String {
+    let facts: Vec<String> = facts.iter().map(|(name, fact)| format!("{name}={fact}")).collect();
+    facts.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flows_and_checks_are_rows_of_their_own() {
+        let matrix = serde_json::json!({
+            "cells": [{
+                "vantage": "vlan20", "subnet": null, "target": "dc1", "address": "10.0.0.10", "service": "rpc-lsa",
+                "transport": "tcp", "need": "recommended", "port": 49671, "outcome": "open", "by": null, "rtt_us": 900,
+                "attempts": 1, "confirmed": false, "facts": { "port": 49671 }, "observed_at": "2026-11-20T02:00:00Z",
+            }],
+            "checks": [{
+                "vantage": "vlan20", "domain": "corp.example", "target": null, "check": "computer-account",
+                "status": "warning", "facts": { "computer": "PC8", "reason": "exists" },
+                "observed_at": "2026-11-20T02:00:00Z",
+            }],
+        });
+        let matrix: Matrix = serde_json::from_value(matrix).unwrap();
+        for rows in [rows(&matrix), check_rows(&matrix)] {
+            assert_eq!(rows.rows.len(), 1);
+            assert_eq!(rows.header.len(), rows.rows[0].len());
+        }
+        let cell = &rows(&matrix).rows[0];
+        assert_eq!((cell[7].as_str(), cell[15].as_str()), ("49671", "recommended"));
+        let check = &check_rows(&matrix).rows[0];
+        assert_eq!(check[5..8], ["computer-account", "warning", "computer=PC8; reason=exists"]);
+    }
 }

@@ -17,7 +17,7 @@ use crate::service::{JobKind, JobState, JobSummary, SweepDetail, SweepPhase, Swe
 pub(super) enum SweepCommand {
     /// Start a sweep.
     #[command(
-        after_help = "Exit status 3 with --wait: the sweep ended with missed flows.\n\nExamples:\n  sekisho sweep run --wait\n  sekisho sweep run --vantage vlan20 --vantage vlan30 --wait\n  sekisho sweep run --domain corp.example --profile ports --wait --format json"
+        after_help = "Exit status 3 with --wait: the sweep ended with missed flows or checks.\n\nExamples:\n  sekisho sweep run --wait\n  sekisho sweep run --vantage vlan20 --vantage vlan30 --wait\n  sekisho sweep run --computer PC8 --wait\n  sekisho sweep run --capture dc1.corp.example/smb --wait\n  sekisho sweep run --domain corp.example --profile ports --wait --format json"
     )]
     Run(RunArgs),
     /// List the newest sweeps.
@@ -25,12 +25,12 @@ pub(super) enum SweepCommand {
     List(ListArgs),
     /// Show one sweep and its jobs.
     #[command(
-        after_help = "Exit status 3: the sweep ended with missed flows.\n\nExamples:\n  sekisho sweep show\n  sekisho sweep show 17 --format json"
+        after_help = "Exit status 3: the sweep ended with missed flows or checks.\n\nExamples:\n  sekisho sweep show\n  sekisho sweep show 17 --format json"
     )]
     Show(ShowArgs),
     /// Watch a sweep until it ends, then show its matrix.
     #[command(
-        after_help = "Ctrl-C ends the watching, not the sweep. Exit status 3: it ended with missed flows.\n\nExamples:\n  sekisho sweep watch\n  sekisho sweep watch 17"
+        after_help = "Ctrl-C ends the watching, not the sweep. Exit status 3: it ended with missed flows or checks.\n\nExamples:\n  sekisho sweep watch\n  sekisho sweep watch 17"
     )]
     Watch(ShowArgs),
     /// End a running sweep: what is not yet tested is missed.
@@ -43,12 +43,18 @@ pub(super) struct RunArgs {
     /// Only this domain.
     #[arg(long, value_name = "D")]
     domain: Option<String>,
-    /// What to test: ports, or a profile of the inventory.
+    /// What to test: domain-join (unless another is named), ports, full, or a profile of the inventory.
     #[arg(long, value_name = "P")]
     profile: Option<String>,
     /// Only this vantage; repeat it for several.
     #[arg(long, value_name = "V")]
     vantage: Vec<String>,
+    /// Look for the account of this computer, besides those of the inventory; repeat it for several.
+    #[arg(long, value_name = "NAME")]
+    computer: Vec<String>,
+    /// Keep the packets of this flow in a file on each probe's own host; repeat it for several.
+    #[arg(long, value_name = "TARGET/SERVICE")]
+    capture: Vec<String>,
     /// Show the progress, and the matrix at the end.
     #[arg(long)]
     wait: bool,
@@ -124,7 +130,13 @@ pub(super) async fn run(command: SweepCommand, global: &Global) -> anyhow::Resul
 }
 
 async fn start(client: &Client, args: RunArgs, global: &Global) -> anyhow::Result<Exit> {
-    let request = SweepRequest { domain: args.domain, profile: args.profile, vantages: args.vantage };
+    let request = SweepRequest {
+        domain: args.domain,
+        profile: args.profile,
+        vantages: args.vantage,
+        computers: args.computer,
+        captures: args.capture,
+    };
     let detail: SweepDetail = client.post("start a sweep", &["sweeps"], &request).await?;
     if args.wait {
         return finish(client, detail, args.format.format, global).await;
@@ -169,10 +181,11 @@ fn show(format: Format, detail: &SweepDetail) -> anyhow::Result<()> {
 }
 
 pub(super) fn headline(detail: &SweepDetail) -> String {
-    let SweepSummary { id, state, profile, planned, observed, missed, .. } = &detail.summary;
+    let SweepSummary { id, state, profile, observed, missed, .. } = &detail.summary;
     let counts = match detail.phase {
         SweepPhase::Discovery => "looking for targets".to_owned(),
         SweepPhase::Checking | SweepPhase::Done => {
+            let planned = detail.summary.planned_words();
             format!("{planned} planned, {observed} observed, {missed} missed")
         }
     };
@@ -206,6 +219,7 @@ fn job_rows(jobs: &[JobSummary]) -> Rows {
             match job.kind {
                 JobKind::Discovery => "discovery",
                 JobKind::Check => "check",
+                JobKind::Vantage => "vantage",
             }
             .to_owned(),
             match job.state {

@@ -34,10 +34,12 @@ fn the_contract_of_the_command_line_parses() {
         "probe show 1 --format csv",
         "probe revoke 1",
         "sweep run --domain d --profile p --vantage a --vantage b --wait --format json",
+        "sweep run --computer PC8 --computer PC9 --capture dc1.corp.example/smb --capture 10.0.0.10/tcp/8443",
         "sweep list --limit 5 --format table",
         "sweep show latest",
         "sweep watch 17",
         "sweep cancel 17",
+        "matrix --checks --format json",
         "matrix --sweep latest~1 --format csv --color never --data-dir d",
     ] {
         let words = std::iter::once("sekisho").chain(line.split(' '));

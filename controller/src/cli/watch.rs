@@ -130,7 +130,7 @@ fn overall(detail: &SweepDetail) -> String {
         SweepPhase::Discovery => format!("sweep {}: looking for targets", sweep.id),
         SweepPhase::Checking | SweepPhase::Done => {
             let missed = if sweep.missed > 0 { format!(", {} missed", sweep.missed) } else { String::new() };
-            format!("sweep {}: {} of {} flows observed{missed}", sweep.id, sweep.observed, sweep.planned)
+            format!("sweep {}: {} of {} observed{missed}", sweep.id, sweep.observed, sweep.planned_words())
         }
     }
 }
@@ -162,12 +162,12 @@ struct Vantage {
 
 /// Progress by vantage: of the jobs of this phase.
 fn vantages(detail: &SweepDetail) -> BTreeMap<&str, Vantage> {
-    let kind = match detail.phase {
-        SweepPhase::Discovery => JobKind::Discovery,
-        SweepPhase::Checking | SweepPhase::Done => JobKind::Check,
+    let is_of_phase = |kind: JobKind| match detail.phase {
+        SweepPhase::Discovery => kind == JobKind::Discovery,
+        SweepPhase::Checking | SweepPhase::Done => kind != JobKind::Discovery,
     };
     let mut vantages: BTreeMap<&str, Vantage> = BTreeMap::new();
-    for job in detail.jobs.iter().filter(|job| job.kind == kind) {
+    for job in detail.jobs.iter().filter(|job| is_of_phase(job.kind)) {
         let vantage = vantages.entry(&job.vantage).or_default();
         vantage.planned += job.planned;
         vantage.done += job.observed + job.missed;

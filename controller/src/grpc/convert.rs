@@ -3,18 +3,16 @@
 use std::{collections::HashSet, net::IpAddr};
 
 use jiff::Timestamp;
-use sekisho_model::{Attempt, Fact, Facts, Outcome};
+use sekisho_model::{Attempt, CheckStatus, Fact, Facts, Outcome};
 use sekisho_proto::{
     limits::{
-        ATTEMPTS_PER_OBSERVATION, FACTS_PER_OBSERVATION, JOBS_PER_PROBE, TARGETS_PER_DISCOVERY, TEXT_BYTES,
+        ATTEMPTS_PER_OBSERVATION, DNS_SERVERS_PER_TASK, FACT_BYTES, FACTS_PER_OBSERVATION, JOBS_PER_PROBE,
+        TARGETS_PER_DISCOVERY, TEXT_BYTES,
     },
     v1,
 };
 use uuid::Uuid;
 
-/// Most bytes of one observation's facts together: a matrix shows those of every flow. What goes beyond is left out, and
-/// the fact `facts-left-out` counts it.
-const FACT_BYTES: usize = 8 * 1_024;
 /// Longest word: a name of a fact, a signal.
 const WORD_BYTES: usize = 64;
 
@@ -66,7 +64,7 @@ fn handed_in(job: Uuid, observation: v1::Observation) -> Result<HandedIn, String
         evidence,
         observed_at,
         discovered,
-        status: _,
+        status,
     } = observation;
     at_most("facts", facts.len(), FACTS_PER_OBSERVATION)?;
     at_most("attempts", evidence.len(), ATTEMPTS_PER_OBSERVATION)?;
@@ -83,6 +81,7 @@ fn handed_in(job: Uuid, observation: v1::Observation) -> Result<HandedIn, String
         evidence: evidence.into_iter().map(attempt).collect::<Result<_, _>>()?,
         observed_at: observed_at.as_ref().and_then(time),
         discovered: discovered.into_iter().map(target).collect::<Result<_, _>>()?,
+        status: self::status(status)?,
     })
 }
 
@@ -98,6 +97,17 @@ fn outcome(outcome: v1::Outcome) -> Result<Outcome, String> {
         v1::Outcome::Failed => Ok(Outcome::Failed),
         v1::Outcome::Missed => Ok(Outcome::Missed),
         v1::Outcome::Unspecified => Err("it has no outcome that this version knows".to_owned()),
+    }
+}
+
+fn status(status: i32) -> Result<Option<CheckStatus>, String> {
+    match v1::CheckStatus::try_from(status) {
+        Ok(v1::CheckStatus::Unspecified) => Ok(None),
+        Ok(v1::CheckStatus::Ok) => Ok(Some(CheckStatus::Ok)),
+        Ok(v1::CheckStatus::Warning) => Ok(Some(CheckStatus::Warning)),
+        Ok(v1::CheckStatus::Problem) => Ok(Some(CheckStatus::Problem)),
+        Ok(v1::CheckStatus::Unknown) => Ok(Some(CheckStatus::Unknown)),
+        Err(_) => Err(format!("it has the status {status}, which this version does not know")),
     }
 }
 
@@ -225,26 +235,38 @@ pub(super) fn job(order: Order) -> v1::Job {
 
 fn task(task: OrderTask) -> v1::Task {
     let kind = match task.kind {
-        OrderTaskKind::Check { target, service, last_outcome } => {
+        OrderTaskKind::Check { target, service, last_outcome, capture } => {
             let last = last_outcome.map_or(v1::Outcome::Unspecified, wire_outcome);
-            v1::task::Kind::Service(v1::ServiceCheck {
-                target,
-                service,
-                last_outcome: last.into(),
-                capture: false,
+            v1::task::Kind::Service(v1::ServiceCheck { target, service, last_outcome: last.into(), capture })
+        }
+        OrderTaskKind::Discovery { domain, dns_servers } => {
+            v1::task::Kind::Discovery(v1::Discovery { domain, dns_servers: servers(&dns_servers) })
+        }
+        OrderTaskKind::Vantage { check, domain, dns_servers, target, computer } => {
+            v1::task::Kind::Check(v1::VantageCheck {
+                check: check.word().to_owned(),
+                domain,
+                dns_servers: servers(&dns_servers),
+                target: target.map_or(0, |target| target.saturating_add(1)),
+                computer: computer.unwrap_or_default(),
             })
         }
-        OrderTaskKind::Discovery { domain, dns_servers } => v1::task::Kind::Discovery(v1::Discovery {
-            domain,
-            dns_servers: dns_servers.iter().map(ToString::to_string).collect(),
-        }),
     };
     v1::Task { number: task.number, kind: Some(kind) }
 }
 
+fn servers(list: &[IpAddr]) -> Vec<String> {
+    list.iter().take(DNS_SERVERS_PER_TASK).map(ToString::to_string).collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+    use sekisho_model::CheckKind;
+    use sekisho_proto::limits::{CHECKS_PER_JOB, MESSAGE_BYTES, TARGETS_PER_JOB, TASKS_PER_JOB};
+
     use super::*;
+    use crate::service::OrderTarget;
 
     fn good() -> v1::Observation {
         v1::Observation {
@@ -278,7 +300,9 @@ mod tests {
     #[test]
     fn what_is_not_usable_is_refused_with_the_reason() {
         type Damage = fn(&mut v1::Observation);
-        let damages: [(&str, Damage); 9] = [
+        let damages: [(&str, Damage); 11] = [
+            ("status 77, which this version does not know", |o| o.status = 77),
+            ("status -1", |o| o.status = -1),
             ("no outcome", |o| o.outcome = 0),
             ("no outcome", |o| o.outcome = 77),
             ("by is not an address", |o| o.by = "router".to_owned()),
@@ -301,6 +325,59 @@ mod tests {
     fn outcomes_survive_the_wire() {
         for outcome in Outcome::ALL {
             assert_eq!(self::outcome(wire_outcome(outcome)), Ok(outcome));
+        }
+    }
+
+    #[test]
+    fn statuses_are_those_of_the_wire() {
+        let words = [None, Some("ok"), Some("warning"), Some("problem"), Some("unknown")];
+        for (number, word) in (0..).zip(words) {
+            let checked = v1::Observation { status: number, ..good() };
+            assert_eq!(observation(checked).unwrap().status.map(CheckStatus::word), word);
+        }
+    }
+
+    fn order(tasks: usize, kind: impl Fn(u32) -> OrderTaskKind) -> Order {
+        let name = format!("{0}.{0}.{0}.{1}", "d".repeat(63), "e".repeat(61));
+        let address = "fd00:1111:2222:3333:4444:5555:6666:7777".parse().unwrap();
+        let target = OrderTarget { host: name.clone(), address, domain: name };
+        let tasks = (0..u32::try_from(tasks).unwrap()).map(|number| OrderTask { number, kind: kind(number) });
+        Order {
+            id: Uuid::nil(),
+            seconds_left: u32::MAX,
+            targets: vec![target; TARGETS_PER_JOB],
+            tasks: tasks.collect(),
+        }
+    }
+
+    #[test]
+    fn the_largest_jobs_are_no_larger_than_a_message() {
+        let long = order(0, |_| unreachable!()).targets[0].clone();
+        let servers = vec![long.address; 256];
+        let largest = u32::try_from(TARGETS_PER_JOB).unwrap() - 1;
+        let checks = order(CHECKS_PER_JOB, |_| OrderTaskKind::Vantage {
+            check: CheckKind::ComputerAccount,
+            domain: long.domain.clone(),
+            dns_servers: servers.clone(),
+            target: Some(largest),
+            computer: Some("x".repeat(15)),
+        });
+        let flows = order(TASKS_PER_JOB, |_| OrderTaskKind::Check {
+            target: largest,
+            service: "kerberos-tcp".to_owned(),
+            last_outcome: Some(Outcome::Unreachable),
+            capture: true,
+        });
+        let mut search = order(1_000, |_| OrderTaskKind::Discovery {
+            domain: long.domain.clone(),
+            dns_servers: servers.clone(),
+        });
+        search.targets.clear();
+        for order in [checks, flows, search] {
+            let size =
+                v1::ControllerMessage { message: Some(v1::controller_message::Message::Job(job(order))) }
+                    .encoded_len();
+            assert!(size <= MESSAGE_BYTES, "{size} bytes");
         }
     }
 

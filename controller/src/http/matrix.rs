@@ -25,13 +25,13 @@ impl Default for MatrixOptions {
     }
 }
 
-/// Every flow of a sweep that is decided: observed, or missed once its job has ended.
+/// Every flow and every check of a vantage that is decided: observed, or missed once its job has ended.
 #[utoipa::path(
     get,
     path = "/api/v1/matrix",
     params(MatrixOptions),
     responses(
-        (status = OK, body = Object, description = "sweep, cells, checks"),
+        (status = OK, body = Object, description = "sweep; cells: vantage, subnet, target, address, service, transport, need, port, outcome, by, rtt_us, attempts, confirmed, facts, observed_at; checks: vantage, domain, target, address, check, status, facts, observed_at"),
         (status = NOT_FOUND, body = ErrorBody, description = "There is no such sweep."),
     )
 )]

@@ -32,7 +32,7 @@ impl Default for ListOptions {
     get,
     path = "/api/v1/sweeps",
     params(ListOptions),
-    responses((status = OK, body = Vec<Object>, description = "id, state, profile, started_at, finished_at, planned, observed, missed"))
+    responses((status = OK, body = Vec<Object>, description = "id, state, profile, started_at, finished_at, planned, checks, observed, missed"))
 )]
 pub(super) async fn list(
     _: Operator,

@@ -8,12 +8,14 @@ use std::{
 
 use jiff::Timestamp;
 use sekisho_domain::inventory::{DnsName, HostAddress};
-use sekisho_model::{Attempt, Facts, Outcome};
+use sekisho_model::{Attempt, CheckStatus, Facts, Outcome};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Result, Services, commit, enrolment::admitted};
-use crate::store::{self, discovery::Discovery, job::Locked, observation::Observation};
+use crate::store::{
+    self, check_result::CheckResult, discovery::Discovery, job::Locked, observation::Observation,
+};
 
 /// One result, as a probe hands it in.
 #[derive(Debug, Clone)]
@@ -40,6 +42,8 @@ pub struct HandedIn {
     pub observed_at: Option<Timestamp>,
     /// What a discovery found.
     pub discovered: Vec<Discovered>,
+    /// How a check of a vantage ended; `None` for anything else, and where the probe could not do the check.
+    pub status: Option<CheckStatus>,
 }
 
 /// A domain controller that a discovery found.
@@ -76,7 +80,9 @@ impl Services {
         let jobs = store::job::lock(&mut transaction, &ids, probe).await?;
         let sorted = sort(batch, &jobs);
         let mut counts: BTreeMap<Uuid, i32> = BTreeMap::new();
-        for job in store::observation::insert(&mut transaction, probe, &sorted.checks).await? {
+        let flows = store::observation::insert(&mut transaction, probe, &sorted.flows).await?;
+        let checks = store::check_result::insert(&mut transaction, probe, &sorted.checks).await?;
+        for job in flows.into_iter().chain(checks) {
             *counts.entry(job).or_default() += 1;
         }
         for (discovery, found) in &sorted.discoveries {
@@ -98,7 +104,7 @@ impl Services {
             }
         }
         let new: usize = new.iter().filter_map(|count| usize::try_from(*count).ok()).sum();
-        let usable = sorted.checks.len() + sorted.discoveries.len() + sorted.repeated;
+        let usable = sorted.flows.len() + sorted.checks.len() + sorted.discoveries.len() + sorted.repeated;
         Ok(Ingested { new, repeated: usable - new, dropped: sorted.dropped })
     }
 }
@@ -120,7 +126,8 @@ async fn discover(
 /// A batch by what is to be done with it.
 #[derive(Default)]
 struct Sorted {
-    checks: Vec<Observation>,
+    flows: Vec<Observation>,
+    checks: Vec<CheckResult>,
     discoveries: Vec<(Discovery, BTreeSet<(String, IpAddr)>)>,
     repeated: usize,
     dropped: Vec<String>,
@@ -164,6 +171,15 @@ fn place(
     let facts = serde_json::to_string(&result.facts).map_err(json)?;
     let evidence = serde_json::to_string(&result.evidence).map_err(json)?;
     let observed_at = plausible(result.observed_at);
+    if job.kind == "vantage" {
+        let status = status(&result)?.word();
+        sorted.checks.push(CheckResult { job: result.job, task, status, facts, observed_at });
+        return Ok(());
+    }
+    if let Some(status) = result.status {
+        // It came from another task: its outcome says nothing of this one.
+        return Err(format!("it has the status {status} of a check, and the task is none"));
+    }
     if job.kind == "discovery" {
         let domain = usize::try_from(task).ok().and_then(|task| job.domain_ids.get(task).copied());
         let domain = domain.ok_or("the job has no domain for this task")?;
@@ -172,7 +188,7 @@ fn place(
         let discovery = Discovery { job: result.job, task, domain, outcome, facts, evidence, observed_at };
         sorted.discoveries.push((discovery, found));
     } else {
-        sorted.checks.push(Observation {
+        sorted.flows.push(Observation {
             job: result.job,
             task,
             outcome: result.outcome.word(),
@@ -186,6 +202,17 @@ fn place(
         });
     }
     Ok(())
+}
+
+/// How a check ended. One that the probe could not do is unknown, whatever it says besides: an older probe answers a task
+/// that it does not know with the outcome `failed`, and with the reason for it.
+fn status(result: &HandedIn) -> std::result::Result<CheckStatus, String> {
+    match (result.outcome, result.status) {
+        (Outcome::Failed, _) => Ok(CheckStatus::Unknown),
+        (Outcome::Open, Some(status)) => Ok(status),
+        (Outcome::Open, None) => Err("it is of a check, and has no status".to_owned()),
+        (other, _) => Err(format!("it is of a check, whose outcome is open or failed, and not {other}")),
+    }
 }
 
 /// The host and address of a target as they are kept; `None` when what DNS said is not a host.

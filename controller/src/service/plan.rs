@@ -1,21 +1,24 @@
 //! How a sweep moves on: from discovery to checks, and to its end. Any controller may do it, any number of times.
 
+mod content;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use sekisho_domain::{
-    TargetId, VantageId,
-    plan::{Limits, PlannedJob, plan},
+    VantageId,
+    plan::{Limits, PlannedJob, checks::PlannedChecks},
 };
-use sekisho_model::{Service, SweepState};
+use sekisho_model::{ComputerName, SweepState};
 use sekisho_proto::limits;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Event, Result, Services, commit, sweep::strange};
-use crate::store::{self, sweep::Locked, target::Target};
+use crate::store::{self, job::NewChecks, sweep::Locked, target::Target};
+use content::Content;
 
-/// Most flows in one sweep: what a matrix can be read of, and a controller can hold.
-const MAX_FLOWS: usize = 250_000;
+/// Most flows and checks in one sweep: what a matrix can be read of, and a controller can hold.
+const MAX_TASKS: usize = 250_000;
 
 impl Services {
     /// Plans and closes a sweep if it is time to.
@@ -40,7 +43,7 @@ impl Services {
         commit(transaction).await
     }
 
-    /// Queues the check jobs of a sweep once its targets are known.
+    /// Queues the jobs of a sweep once its targets are known.
     pub(super) async fn plan(&self, connection: &mut PgConnection, sweep: i64) -> Result<()> {
         let wait = self.settings().discovery_wait.as_secs_f64();
         let Some(locked) = store::sweep::lock(connection, sweep, wait).await? else { return Ok(()) };
@@ -55,56 +58,63 @@ impl Services {
                 store::event::send(connection, Event::JobsCancelled { probe }).await?;
             }
         }
-        let mut targets = store::target::of_sweep(connection, sweep, &locked.domain_ids).await?;
-        let with_targets: BTreeSet<i32> = targets.iter().map(|target| target.domain_id).collect();
-        let mut note = without_targets(connection, sweep, &locked, &with_targets).await?;
-        let mut flows = flows_of(&locked, targets.len());
-        if flows > MAX_FLOWS {
-            let left_out = leave_out_minorities(connection, sweep, &mut targets).await?;
-            if left_out > 0 {
-                let said = format!(
-                    "{left_out} targets are left out: they were named at few vantages, and {flows} flows are more than \
-                     the {MAX_FLOWS} of one sweep"
-                );
-                note = Some(note.map_or(said.clone(), |note| format!("{note}; {said}")));
-            }
-            flows = flows_of(&locked, targets.len());
-        }
-        let jobs = if flows > MAX_FLOWS {
-            note = Some(format!(
-                "{flows} flows are more than the {MAX_FLOWS} of one sweep: name fewer vantages, or one domain"
-            ));
-            Vec::new()
-        } else {
-            let targets: Vec<TargetId> = targets.iter().map(|target| TargetId(target.id)).collect();
-            self.jobs(&locked, &targets)?
-        };
+        let mut content = Content::of(connection, sweep, &locked).await?;
+        let mut notes = Vec::from_iter(without_targets(connection, sweep, &locked, &content).await?);
+        notes.extend(within_bounds(connection, sweep, &mut content).await?);
+        notes.extend(content.without_flow());
+        let note = Some(notes.join("; ")).filter(|note| !note.is_empty());
         store::sweep::set_planned(connection, sweep, note.as_deref()).await?;
-        if jobs.is_empty() {
+        if content.tasks() == 0 {
             store::sweep::set_state(connection, sweep, SweepState::Partial.word()).await?;
         }
-        queue(connection, sweep, &locked.services, &jobs).await?;
+        let tasks_per_job = self.settings().tasks_per_job;
+        let limits =
+            |tasks: usize| Limits { tasks: tasks_per_job.min(tasks), targets: limits::TARGETS_PER_JOB };
+        let mut vantages = BTreeSet::new();
+        // Checks first: they are few, take as long as flows do, and so run beside them.
+        for job in content.checks(limits(limits::CHECKS_PER_JOB)) {
+            queue_checks(connection, sweep, &job).await?;
+            vantages.insert(job.vantage);
+        }
+        let numbers = store::service::numbers(connection, &locked.services).await?;
+        for job in content.flows(limits(limits::TASKS_PER_JOB)) {
+            queue_flows(connection, sweep, &numbers, &job).await?;
+            vantages.insert(job.vantage);
+        }
+        for VantageId(vantage) in vantages {
+            store::event::send(connection, Event::JobQueued { vantage }).await?;
+        }
         store::event::send(connection, Event::SweepChanged { sweep }).await?;
         Ok(())
     }
-
-    fn jobs(&self, sweep: &Locked, targets: &[TargetId]) -> Result<Vec<PlannedJob>> {
-        let vantages: Vec<VantageId> = sweep.vantage_ids.iter().copied().map(VantageId).collect();
-        let services: Vec<Service> = sweep
-            .services
-            .iter()
-            .map(|name| name.parse().map_err(|_| strange("service", name)))
-            .collect::<Result<_>>()?;
-        let limits = Limits {
-            tasks: self.settings().tasks_per_job.min(limits::TASKS_PER_JOB),
-            targets: limits::TARGETS_PER_JOB,
-        };
-        Ok(plan(&vantages, targets, &services, limits))
-    }
 }
 
-fn flows_of(sweep: &Locked, targets: usize) -> usize {
-    targets.saturating_mul(sweep.vantage_ids.len()).saturating_mul(sweep.services.len())
+/// Leaves out what makes the sweep too large: targets that few have named, and where that is not enough, everything.
+/// Says what it did.
+async fn within_bounds(
+    connection: &mut PgConnection,
+    sweep: i64,
+    content: &mut Content,
+) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    let asked = content.tasks();
+    if asked > MAX_TASKS {
+        let left_out = leave_out_minorities(connection, sweep, &mut content.targets).await?;
+        if left_out > 0 {
+            notes.push(format!(
+                "{left_out} targets are left out: they were named at few vantages, and {asked} flows and checks are more \
+                 than the {MAX_TASKS} of one sweep"
+            ));
+        }
+    }
+    let left = content.tasks();
+    if left > MAX_TASKS {
+        notes = vec![format!(
+            "{left} flows and checks are more than the {MAX_TASKS} of one sweep: name fewer vantages, or one domain"
+        )];
+        content.clear();
+    }
+    Ok(notes)
 }
 
 /// Keeps what the inventory lists and what most vantages that were answered have named, so that one vantage with a
@@ -123,32 +133,40 @@ async fn leave_out_minorities(
     Ok(all - targets.len())
 }
 
-async fn queue(
+async fn queue_flows(
     connection: &mut PgConnection,
     sweep: i64,
-    services: &[String],
-    jobs: &[PlannedJob],
+    numbers: &BTreeMap<String, i16>,
+    job: &PlannedJob,
 ) -> Result<()> {
-    let numbers = store::service::numbers(connection, services).await?;
-    let mut vantages = BTreeSet::new();
-    for job in jobs {
-        let targets: Vec<i32> = job.tasks.iter().map(|task| task.target.0).collect();
-        let services: Vec<i16> = job
-            .tasks
+    let targets: Vec<i32> = job.tasks.iter().map(|task| task.target.0).collect();
+    let services: Vec<i16> = job
+        .tasks
+        .iter()
+        .map(|task| {
+            let name = task.service.name();
+            numbers.get(&name).copied().ok_or_else(|| strange("service without number", &name))
+        })
+        .collect::<Result<_>>()?;
+    let id = Uuid::now_v7();
+    Ok(store::job::create_check(connection, id, sweep, job.vantage.0, &targets, &services).await?)
+}
+
+async fn queue_checks(connection: &mut PgConnection, sweep: i64, job: &PlannedChecks) -> Result<()> {
+    let tasks = &job.tasks;
+    let new = NewChecks {
+        sweep,
+        vantage: job.vantage.0,
+        checks: &tasks.iter().map(|task| task.check.word()).collect::<Vec<_>>(),
+        domains: &tasks.iter().map(|task| task.domain.0).collect::<Vec<_>>(),
+        targets: &tasks.iter().map(|task| task.target.map(|target| target.0)).collect::<Vec<_>>(),
+        computers: &tasks
             .iter()
-            .map(|task| {
-                let name = task.service.name();
-                numbers.get(&name).copied().ok_or_else(|| strange("service without number", &name))
-            })
-            .collect::<Result<_>>()?;
-        let VantageId(vantage) = job.vantage;
-        store::job::create_check(connection, Uuid::now_v7(), sweep, vantage, &targets, &services).await?;
-        vantages.insert(vantage);
-    }
-    for vantage in vantages {
-        store::event::send(connection, Event::JobQueued { vantage }).await?;
-    }
-    Ok(())
+            .map(|task| task.computer.as_ref().map(ComputerName::as_str))
+            .collect::<Vec<_>>(),
+        known: &job.targets.iter().map(|target| target.0).collect::<Vec<_>>(),
+    };
+    Ok(store::job::create_vantage(connection, Uuid::now_v7(), &new).await?)
 }
 
 /// What to say about domains of which no target is known.
@@ -156,8 +174,9 @@ async fn without_targets(
     connection: &mut PgConnection,
     sweep: i64,
     locked: &Locked,
-    with_targets: &BTreeSet<i32>,
+    content: &Content,
 ) -> Result<Option<String>> {
+    let with_targets: BTreeSet<i32> = content.targets.iter().map(|target| target.domain_id).collect();
     if locked.domain_ids.iter().all(|domain| with_targets.contains(domain)) {
         return Ok(None);
     }

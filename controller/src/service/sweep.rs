@@ -1,9 +1,12 @@
 //! Sweeps: asked for, watched, cancelled.
 
-use std::str::FromStr;
+use std::{collections::BTreeSet, str::FromStr};
 
-use sekisho_domain::profile::{self, ProfileError};
-use sekisho_model::{DEFAULT_PROFILE, SweepState, SweepSummary};
+use sekisho_domain::{
+    Capture,
+    profile::{self, Contents, ProfileError},
+};
+use sekisho_model::{CheckKind, ComputerName, DEFAULT_PROFILE, SweepState, SweepSummary};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::PgConnection;
@@ -62,10 +65,15 @@ impl std::fmt::Display for SweepRef {
 pub struct SweepRequest {
     /// Only this domain.
     pub domain: Option<String>,
-    /// Name of the profile; `ports` when absent.
+    /// Name of the profile; `domain-join` when absent.
     pub profile: Option<String>,
     /// Only these vantages.
     pub vantages: Vec<String>,
+    /// Look for the accounts of these computers too, besides those of the inventory: names without domain. At most 64.
+    pub computers: Vec<String>,
+    /// Keep the packets of these flows in a file on each probe's own host: `TARGET/SERVICE`, such as
+    /// `dc1.corp.example/smb`. At most 16.
+    pub captures: Vec<String>,
 }
 
 /// Where a sweep stands.
@@ -74,7 +82,7 @@ pub struct SweepRequest {
 pub enum SweepPhase {
     /// Targets are looked for; the flows are not known yet.
     Discovery,
-    /// Flows are tested.
+    /// Flows are tested and checks done.
     Checking,
     /// Ended. Late results may still come in.
     Done,
@@ -88,6 +96,8 @@ pub enum JobKind {
     Discovery,
     /// Tests flows.
     Check,
+    /// Does checks of the vantage itself.
+    Vantage,
 }
 
 /// How far a job is.
@@ -142,6 +152,10 @@ pub struct SweepDetail {
 
 /// Most sweeps in one answer.
 const MOST: u32 = 1_000;
+/// Most computers that a sweep is asked to look for besides those of the inventory. More are refused.
+const COMPUTERS: usize = 64;
+/// Most flows whose packets a sweep is asked to keep. More are refused.
+const CAPTURES: usize = 16;
 
 impl Services {
     /// Starts a sweep.
@@ -155,13 +169,19 @@ impl Services {
         let contents = profile::contents(profile, &own).map_err(|error| match error {
             ProfileError::Unknown { .. } => Error::NotFound(error.to_string()),
         })?;
+        let computers = computers(&request.computers, profile, &contents)?;
+        let captures = captures(&request.captures, profile, &contents)?;
         let services: Vec<String> = contents.services.iter().map(|service| service.name()).collect();
+        let checks: Vec<String> = contents.checks.iter().map(ToString::to_string).collect();
         let domains = chosen_domains(&mut transaction, request.domain.as_deref()).await?;
         let vantages = chosen_vantages(&mut transaction, &request.vantages).await?;
         let domain_ids: Vec<i32> = domains.iter().map(|domain| domain.id).collect();
         let sweep = NewSweep {
             profile,
             services: &services,
+            checks: &checks,
+            computers: &computers,
+            captures: &captures,
             domains: &domain_ids,
             vantages: &vantages,
             actor: &actor.name,
@@ -178,7 +198,10 @@ impl Services {
                 store::event::send(&mut transaction, Event::JobQueued { vantage }).await?;
             }
         }
-        let detail = json!({ "profile": profile, "domain": request.domain, "vantages": request.vantages });
+        let detail = json!({
+            "profile": profile, "domain": request.domain, "vantages": request.vantages,
+            "computers": computers, "captures": captures,
+        });
         let object = format!("sweep {id}");
         store::audit::record(&mut transaction, &actor.name, "sweep run", &object, detail).await?;
         let detail = detail_of(&mut transaction, id).await?;
@@ -228,6 +251,41 @@ impl Services {
         commit(transaction).await?;
         Ok(detail)
     }
+}
+
+/// The names of computers to look for, as accounts have them, each once.
+fn computers(names: &[String], profile: &str, contents: &Contents) -> Result<Vec<String>> {
+    at_most("computers", names.len(), COMPUTERS)?;
+    if !names.is_empty() && !contents.checks.contains(&CheckKind::ComputerAccount) {
+        return Err(Error::Invalid(format!(
+            "profile {profile} looks for no computer; profiles domain-join and full do"
+        )));
+    }
+    let names = names.iter().map(|name| name.parse::<ComputerName>());
+    let names: BTreeSet<_> =
+        names.collect::<std::result::Result<_, _>>().map_err(|error| Error::Invalid(error.to_string()))?;
+    Ok(names.iter().map(ToString::to_string).collect())
+}
+
+/// The flows whose packets are to be kept.
+fn captures(flows: &[String], profile: &str, contents: &Contents) -> Result<Vec<String>> {
+    at_most("captures", flows.len(), CAPTURES)?;
+    let parsed = |flow: &String| {
+        let capture: Capture = flow.parse().map_err(Error::Invalid)?;
+        let service = capture.service();
+        if !contents.services.contains(&service) {
+            return Err(Error::Invalid(format!("profile {profile} does not test {service}")));
+        }
+        Ok(capture.to_string())
+    };
+    flows.iter().map(parsed).collect()
+}
+
+fn at_most(what: &str, count: usize, most: usize) -> Result<()> {
+    if count > most {
+        return Err(Error::Invalid(format!("{count} {what}; a sweep has at most {most}")));
+    }
+    Ok(())
 }
 
 async fn chosen_domains(connection: &mut PgConnection, name: Option<&str>) -> Result<Vec<Domain>> {
@@ -308,6 +366,7 @@ pub(super) fn summary(row: &Summary) -> Result<SweepSummary> {
         started_at: row.started_at.to_jiff(),
         finished_at: row.finished_at.map(jiff_sqlx::Timestamp::to_jiff),
         planned: row.planned,
+        checks: row.checks,
         observed: row.observed,
         missed: row.missed,
     })
@@ -320,6 +379,7 @@ fn job(row: Job) -> Result<JobSummary> {
         kind: match row.kind.as_str() {
             "discovery" => JobKind::Discovery,
             "check" => JobKind::Check,
+            "vantage" => JobKind::Vantage,
             other => return Err(strange("kind of job", other)),
         },
         state: match row.state.as_str() {

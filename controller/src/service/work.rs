@@ -1,9 +1,13 @@
 //! What a probe has to do: jobs given out, and taken back.
 
-use std::{collections::HashSet, net::IpAddr};
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+};
 
-use sekisho_model::Outcome;
-use sqlx::Connection as _;
+use sekisho_domain::Capture;
+use sekisho_model::{CheckKind, Outcome};
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::{Result, Services, Session, enrolment::admitted, session::taken_over, sweep::strange};
@@ -53,6 +57,8 @@ pub enum OrderTaskKind {
         service: String,
         /// What the flow was in an earlier sweep.
         last_outcome: Option<Outcome>,
+        /// Keep the packets.
+        capture: bool,
     },
     /// Asks for the targets of a domain.
     Discovery {
@@ -60,6 +66,19 @@ pub enum OrderTaskKind {
         domain: String,
         /// Resolvers to ask; empty: the probe's own.
         dns_servers: Vec<IpAddr>,
+    },
+    /// Does a check of the vantage.
+    Vantage {
+        /// The check.
+        check: CheckKind,
+        /// The domain.
+        domain: String,
+        /// Resolvers that the inventory names for the domain; empty: the probe's own.
+        dns_servers: Vec<IpAddr>,
+        /// Position in the order's targets, where it concerns one.
+        target: Option<u32>,
+        /// The computer that it concerns.
+        computer: Option<String>,
     },
 }
 
@@ -121,35 +140,74 @@ impl Services {
     }
 }
 
-async fn order(connection: &mut sqlx::PgConnection, job: &Assigned) -> Result<Order> {
-    let mut order = Order {
-        id: job.id,
-        seconds_left: whole_seconds(job.seconds_left),
-        targets: Vec::new(),
-        tasks: Vec::new(),
+async fn order(connection: &mut PgConnection, job: &Assigned) -> Result<Order> {
+    let (targets, tasks) = match job.kind.as_str() {
+        "discovery" => (Vec::new(), discoveries(connection, job).await?),
+        "check" => flows(connection, job).await?,
+        "vantage" => checks(connection, job).await?,
+        other => return Err(strange("kind of job", other)),
     };
-    if job.kind == "discovery" {
-        for task in store::work::discovery_tasks(connection, job.id).await? {
+    Ok(Order { id: job.id, seconds_left: whole_seconds(job.seconds_left), targets, tasks })
+}
+
+async fn discoveries(connection: &mut PgConnection, job: &Assigned) -> Result<Vec<OrderTask>> {
+    let tasks = store::work::discovery_tasks(connection, job.id).await?;
+    tasks
+        .into_iter()
+        .map(|task| {
             let kind = OrderTaskKind::Discovery { domain: task.domain, dns_servers: task.dns_servers };
-            order.tasks.push(OrderTask { number: number(task.number)?, kind });
-        }
-        return Ok(order);
-    }
-    let mut positions = std::collections::HashMap::new();
+            Ok(OrderTask { number: number(task.number)?, kind })
+        })
+        .collect()
+}
+
+async fn flows(connection: &mut PgConnection, job: &Assigned) -> Result<(Vec<OrderTarget>, Vec<OrderTask>)> {
+    let captures = job.captures.iter().map(|flow| flow.parse().map_err(|_| strange("capture", flow)));
+    let captures: Vec<Capture> = captures.collect::<Result<_>>()?;
+    let (mut targets, mut tasks) = (Vec::new(), Vec::new());
+    let mut positions = HashMap::new();
     for task in store::work::check_tasks(connection, job.id).await? {
+        let service = task.service.parse().map_err(|_| strange("service", &task.service))?;
+        let capture = captures.iter().any(|capture| capture.is_of(&task.host, task.address, service));
         let position = *positions.entry(task.target_id).or_insert_with(|| {
-            order.targets.push(OrderTarget { host: task.host, address: task.address, domain: task.domain });
-            order.targets.len() - 1
+            targets.push(OrderTarget { host: task.host, address: task.address, domain: task.domain });
+            targets.len() - 1
         });
         let last_outcome = match task.last_outcome {
             Some(word) => Some(word.parse().map_err(|_| strange("outcome", &word))?),
             None => None,
         };
-        let target = u32::try_from(position).map_err(|_| strange("number of targets", "too large"))?;
-        let kind = OrderTaskKind::Check { target, service: task.service, last_outcome };
-        order.tasks.push(OrderTask { number: number(task.number)?, kind });
+        let target = place(position)?;
+        let kind = OrderTaskKind::Check { target, service: task.service, last_outcome, capture };
+        tasks.push(OrderTask { number: number(task.number)?, kind });
     }
-    Ok(order)
+    Ok((targets, tasks))
+}
+
+async fn checks(connection: &mut PgConnection, job: &Assigned) -> Result<(Vec<OrderTarget>, Vec<OrderTask>)> {
+    let (mut targets, mut tasks) = (Vec::new(), Vec::new());
+    let mut positions = HashMap::new();
+    for target in store::work::known_targets(connection, job.id).await? {
+        positions.insert(target.id, place(targets.len())?);
+        targets.push(OrderTarget { host: target.host, address: target.address, domain: target.domain });
+    }
+    for task in store::work::vantage_tasks(connection, job.id).await? {
+        let check = task.kind.parse().map_err(|_| strange("check of a vantage", &task.kind))?;
+        let target = match task.target_id {
+            Some(id) => {
+                Some(*positions.get(&id).ok_or_else(|| strange("target of a check", &id.to_string()))?)
+            }
+            None => None,
+        };
+        let (domain, dns_servers, computer) = (task.domain, task.dns_servers, task.computer);
+        let kind = OrderTaskKind::Vantage { check, domain, dns_servers, target, computer };
+        tasks.push(OrderTask { number: number(task.number)?, kind });
+    }
+    Ok((targets, tasks))
+}
+
+fn place(position: usize) -> Result<u32> {
+    u32::try_from(position).map_err(|_| strange("number of targets", "too large"))
 }
 
 fn number(task: i64) -> Result<u32> {

@@ -29,7 +29,7 @@ pub(crate) async fn create_discovery(
     Ok(())
 }
 
-/// Queues a check job. The number of a task is its position in `targets` and `services`.
+/// Queues a job of flows. The number of a task is its position in `targets` and `services`.
 pub(crate) async fn create_check(
     connection: &mut PgConnection,
     id: Uuid,
@@ -49,7 +49,44 @@ pub(crate) async fn create_check(
     .bind(services)
     .execute(connection)
     .await
-    .named("queueing a check job")?;
+    .named("queueing a job of flows")?;
+    Ok(())
+}
+
+/// Checks of a vantage that a job is to do. The number of a task is its position in each list.
+pub(crate) struct NewChecks<'a> {
+    pub(crate) sweep: i64,
+    pub(crate) vantage: i32,
+    pub(crate) checks: &'a [&'static str],
+    pub(crate) domains: &'a [i32],
+    pub(crate) targets: &'a [Option<i32>],
+    pub(crate) computers: &'a [Option<&'a str>],
+    /// The domain controllers that the checks may have to talk to.
+    pub(crate) known: &'a [i32],
+}
+
+/// Queues a job of checks of its vantage.
+pub(crate) async fn create_vantage(
+    connection: &mut PgConnection,
+    id: Uuid,
+    job: &NewChecks<'_>,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO job (id, sweep_id, vantage_id, kind, task_checks, domain_ids, task_targets, task_computers,
+                          known_targets, planned)
+         VALUES ($1, $2, $3, 'vantage', $4, $5, $6, $7, $8, cardinality($4))",
+    )
+    .bind(id)
+    .bind(job.sweep)
+    .bind(job.vantage)
+    .bind(job.checks)
+    .bind(job.domains)
+    .bind(job.targets)
+    .bind(job.computers)
+    .bind(job.known)
+    .execute(connection)
+    .await
+    .named("queueing a job of checks")?;
     Ok(())
 }
 
@@ -67,12 +104,12 @@ pub(crate) struct Job {
     pub(crate) probe_id: Option<Uuid>,
 }
 
-/// The jobs of a sweep, by vantage.
+/// The jobs of a sweep, by vantage: discoveries, flows, checks of the vantage.
 pub(crate) async fn of_sweep(connection: &mut PgConnection, sweep: i64) -> Result<Vec<Job>> {
     sqlx::query_as(
         "SELECT j.id, v.name AS vantage, j.kind, j.state, j.reason, j.planned, j.observed, j.missed, j.probe_id
          FROM job j JOIN vantage v ON v.id = j.vantage_id
-         WHERE j.sweep_id = $1 ORDER BY v.name, j.kind DESC, j.id",
+         WHERE j.sweep_id = $1 ORDER BY v.name, j.kind <> 'discovery', j.kind, j.id",
     )
     .bind(sweep)
     .fetch_all(connection)
@@ -87,11 +124,11 @@ pub(crate) struct Progress {
     pub(crate) missed: i64,
 }
 
-/// Jobs of a sweep that have not ended, and flows that its ended check jobs missed.
+/// Jobs of a sweep that have not ended, and what ended ones have missed of flows and checks.
 pub(crate) async fn progress(connection: &mut PgConnection, sweep: i64) -> Result<Progress> {
     sqlx::query_as(
         "SELECT count(*) FILTER (WHERE state <> 'finished') AS open,
-                coalesce(sum(missed) FILTER (WHERE kind = 'check'), 0)::bigint AS missed
+                coalesce(sum(missed) FILTER (WHERE kind <> 'discovery'), 0)::bigint AS missed
          FROM job WHERE sweep_id = $1",
     )
     .bind(sweep)

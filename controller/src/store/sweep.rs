@@ -11,6 +11,11 @@ use super::{Named, Result};
 pub(crate) struct NewSweep<'a> {
     pub(crate) profile: &'a str,
     pub(crate) services: &'a [String],
+    pub(crate) checks: &'a [String],
+    /// Computers to look for besides those of the inventory.
+    pub(crate) computers: &'a [String],
+    /// Flows whose packets are to be kept.
+    pub(crate) captures: &'a [String],
     pub(crate) domains: &'a [i32],
     pub(crate) vantages: &'a [i32],
     pub(crate) actor: &'a str,
@@ -20,8 +25,9 @@ pub(crate) struct NewSweep<'a> {
 /// Writes a sweep down that is not planned yet; returns its number.
 pub(crate) async fn create(connection: &mut PgConnection, sweep: &NewSweep<'_>) -> Result<i64> {
     sqlx::query_scalar(
-        "INSERT INTO sweep (state, profile, services, domain_ids, vantage_ids, actor, deadline)
-         VALUES ('running', $1, $2, $3, $4, $5, now() + make_interval(secs => $6)) RETURNING id",
+        "INSERT INTO sweep (state, profile, services, domain_ids, vantage_ids, actor, deadline, checks, computers,
+                            captures)
+         VALUES ('running', $1, $2, $3, $4, $5, now() + make_interval(secs => $6), $7, $8, $9) RETURNING id",
     )
     .bind(sweep.profile)
     .bind(sweep.services)
@@ -29,12 +35,15 @@ pub(crate) async fn create(connection: &mut PgConnection, sweep: &NewSweep<'_>) 
     .bind(sweep.vantages)
     .bind(sweep.actor)
     .bind(sweep.deadline.as_secs_f64())
+    .bind(sweep.checks)
+    .bind(sweep.computers)
+    .bind(sweep.captures)
     .fetch_one(connection)
     .await
     .named("writing a sweep")
 }
 
-/// A sweep in numbers. Only check jobs are counted: before planning there are no flows.
+/// A sweep in numbers: of flows and checks of vantages. Discovery jobs are not counted: they find out what to do.
 #[derive(FromRow)]
 pub(crate) struct Summary {
     pub(crate) id: i64,
@@ -45,6 +54,8 @@ pub(crate) struct Summary {
     pub(crate) is_planned: bool,
     pub(crate) note: Option<String>,
     pub(crate) planned: i64,
+    /// How many of them are checks of a vantage.
+    pub(crate) checks: i64,
     pub(crate) observed: i64,
     pub(crate) missed: i64,
 }
@@ -53,9 +64,10 @@ macro_rules! summary {
     ($rest:literal) => {
         concat!(
             "SELECT s.id, s.state, s.profile, s.started_at, s.finished_at, s.planned_at IS NOT NULL AS is_planned, s.note,
-                    coalesce(sum(j.planned), 0)::bigint AS planned, coalesce(sum(j.observed), 0)::bigint AS observed,
-                    coalesce(sum(j.missed), 0)::bigint AS missed
-             FROM sweep s LEFT JOIN job j ON j.sweep_id = s.id AND j.kind = 'check' ",
+                    coalesce(sum(j.planned), 0)::bigint AS planned,
+                    coalesce(sum(j.planned) FILTER (WHERE j.kind = 'vantage'), 0)::bigint AS checks,
+                    coalesce(sum(j.observed), 0)::bigint AS observed, coalesce(sum(j.missed), 0)::bigint AS missed
+             FROM sweep s LEFT JOIN job j ON j.sweep_id = s.id AND j.kind <> 'discovery' ",
             $rest
         )
     };
@@ -95,6 +107,9 @@ pub(crate) async fn latest(connection: &mut PgConnection, back: u32) -> Result<O
 pub(crate) struct Locked {
     pub(crate) state: String,
     pub(crate) services: Vec<String>,
+    pub(crate) checks: Vec<String>,
+    pub(crate) computers: Vec<String>,
+    pub(crate) captures: Vec<String>,
     pub(crate) domain_ids: Vec<i32>,
     pub(crate) vantage_ids: Vec<i32>,
     pub(crate) is_planned: bool,
@@ -109,8 +124,8 @@ pub(crate) async fn lock(
     discovery_wait: f64,
 ) -> Result<Option<Locked>> {
     sqlx::query_as(
-        "SELECT state, services, domain_ids, vantage_ids, planned_at IS NOT NULL AS is_planned, note,
-                now() > least(deadline, started_at + make_interval(secs => $2)) AS discovery_over
+        "SELECT state, services, checks, computers, captures, domain_ids, vantage_ids, planned_at IS NOT NULL AS is_planned,
+                note, now() > least(deadline, started_at + make_interval(secs => $2)) AS discovery_over
          FROM sweep WHERE id = $1 FOR NO KEY UPDATE",
     )
     .bind(id)
@@ -120,7 +135,7 @@ pub(crate) async fn lock(
     .named("locking a sweep")
 }
 
-/// Notes that the flows of a sweep are known, and what is to say about them.
+/// Notes that what a sweep has to do is known, and what is to say about them.
 pub(crate) async fn set_planned(connection: &mut PgConnection, id: i64, note: Option<&str>) -> Result<()> {
     sqlx::query("UPDATE sweep SET planned_at = now(), note = $2 WHERE id = $1")
         .bind(id)
@@ -142,7 +157,7 @@ pub(crate) async fn set_state(connection: &mut PgConnection, id: i64, state: &st
     Ok(())
 }
 
-/// Running sweeps whose flows can be planned: discovery has ended everywhere or has had its time.
+/// Running sweeps that can be planned: discovery has ended everywhere or has had its time.
 pub(crate) async fn to_plan(connection: &mut PgConnection, discovery_wait: f64) -> Result<Vec<i64>> {
     sqlx::query_scalar(
         "SELECT s.id FROM sweep s WHERE s.state = 'running' AND s.planned_at IS NULL
@@ -185,7 +200,7 @@ pub(crate) async fn completed_late(connection: &mut PgConnection) -> Result<Vec<
     sqlx::query_scalar(
         "SELECT s.id FROM sweep s
          WHERE s.state = 'partial' AND s.note IS NULL AND s.finished_at > now() - interval '1 day'
-           AND NOT EXISTS (SELECT 1 FROM job j WHERE j.sweep_id = s.id AND j.kind = 'check' AND j.missed > 0)
+           AND NOT EXISTS (SELECT 1 FROM job j WHERE j.sweep_id = s.id AND j.kind <> 'discovery' AND j.missed > 0)
          ORDER BY s.id LIMIT 100",
     )
     .fetch_all(connection)

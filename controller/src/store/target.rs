@@ -11,6 +11,8 @@ use super::{Named, Result};
 pub(crate) struct Target {
     pub(crate) id: i32,
     pub(crate) domain_id: i32,
+    pub(crate) host: String,
+    pub(crate) address: IpAddr,
     /// Whether the inventory lists it.
     pub(crate) listed: bool,
     /// At how many vantages a discovery of this sweep named it.
@@ -52,7 +54,7 @@ pub(crate) async fn of_sweep(
         "WITH named AS (
              SELECT target_id, count(DISTINCT vantage_id) AS vantages
              FROM discovery, unnest(target_ids) AS target_id WHERE sweep_id = $1 GROUP BY target_id)
-         SELECT t.id, t.domain_id, t.origin = 'inventory' AS listed, coalesce(n.vantages, 0) AS named
+         SELECT t.id, t.domain_id, t.host, t.address, t.origin = 'inventory' AS listed, coalesce(n.vantages, 0) AS named
          FROM target t LEFT JOIN named n ON n.target_id = t.id
          WHERE t.domain_id = ANY($2) AND t.removed_at IS NULL
            AND (t.origin = 'inventory' OR n.target_id IS NOT NULL)

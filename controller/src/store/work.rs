@@ -36,6 +36,8 @@ pub(crate) async fn claim(
 pub(crate) struct Assigned {
     pub(crate) id: Uuid,
     pub(crate) kind: String,
+    /// Flows of the sweep whose packets are to be kept.
+    pub(crate) captures: Vec<String>,
     pub(crate) seconds_left: f64,
 }
 
@@ -46,7 +48,7 @@ pub(crate) async fn assigned(
     discovery_wait: f64,
 ) -> Result<Vec<Assigned>> {
     sqlx::query_as(
-        "SELECT j.id, j.kind, extract(epoch FROM least(s.deadline, CASE WHEN j.kind = 'discovery'
+        "SELECT j.id, j.kind, s.captures, extract(epoch FROM least(s.deadline, CASE WHEN j.kind = 'discovery'
                     THEN s.started_at + make_interval(secs => $2) END) - now())::float8 AS seconds_left
          FROM job j JOIN sweep s ON s.id = j.sweep_id
          WHERE j.probe_id = $1 AND j.state = 'assigned' AND j.reported_at IS NULL
@@ -85,7 +87,7 @@ pub(crate) async fn surplus(
     .named("looking for jobs to take back")
 }
 
-/// One check that is still to be done.
+/// One flow that is still to be tested.
 #[derive(FromRow)]
 pub(crate) struct CheckTask {
     pub(crate) number: i64,
@@ -97,7 +99,7 @@ pub(crate) struct CheckTask {
     pub(crate) last_outcome: Option<String>,
 }
 
-/// The tasks of a check job that have no observation, with the last outcome of each flow.
+/// The tasks of a job of flows that have no observation, with the last outcome of each flow.
 pub(crate) async fn check_tasks(connection: &mut PgConnection, job: Uuid) -> Result<Vec<CheckTask>> {
     sqlx::query_as(
         "SELECT task.number - 1 AS number, task.target_id, t.host, t.address, d.name AS domain, s.name AS service,
@@ -146,4 +148,58 @@ pub(crate) async fn discovery_tasks(connection: &mut PgConnection, job: Uuid) ->
     .fetch_all(connection)
     .await
     .named("reading the tasks of a discovery")
+}
+
+/// One check of a vantage that is still to be done.
+#[derive(FromRow)]
+pub(crate) struct VantageTask {
+    pub(crate) number: i64,
+    pub(crate) kind: String,
+    pub(crate) domain: String,
+    pub(crate) dns_servers: Vec<IpAddr>,
+    pub(crate) target_id: Option<i32>,
+    pub(crate) computer: Option<String>,
+}
+
+/// The tasks of a vantage job that have no result.
+pub(crate) async fn vantage_tasks(connection: &mut PgConnection, job: Uuid) -> Result<Vec<VantageTask>> {
+    sqlx::query_as(
+        "SELECT task.number - 1 AS number, task.kind, d.name AS domain, d.dns_servers, task.target_id, task.computer
+         FROM job j
+         CROSS JOIN LATERAL unnest(j.task_checks, j.domain_ids, j.task_targets, j.task_computers) WITH ORDINALITY
+             AS task (kind, domain_id, target_id, computer, number)
+         JOIN domain d ON d.id = task.domain_id
+         WHERE j.id = $1
+           AND NOT EXISTS (SELECT 1 FROM check_result r WHERE r.job_id = j.id AND r.task = task.number - 1)
+         ORDER BY task.number",
+    )
+    .bind(job)
+    .fetch_all(connection)
+    .await
+    .named("reading the checks of a job")
+}
+
+/// A domain controller that the checks of a job may have to talk to.
+#[derive(FromRow)]
+pub(crate) struct KnownTarget {
+    pub(crate) id: i32,
+    pub(crate) host: String,
+    pub(crate) address: IpAddr,
+    pub(crate) domain: String,
+}
+
+/// The domain controllers that a vantage job knows, in the order in which it was made.
+pub(crate) async fn known_targets(connection: &mut PgConnection, job: Uuid) -> Result<Vec<KnownTarget>> {
+    sqlx::query_as(
+        "SELECT t.id, t.host, t.address, d.name AS domain
+         FROM job j
+         CROSS JOIN LATERAL unnest(j.known_targets) WITH ORDINALITY AS known (target_id, place)
+         JOIN target t ON t.id = known.target_id
+         JOIN domain d ON d.id = t.domain_id
+         WHERE j.id = $1 ORDER BY known.place",
+    )
+    .bind(job)
+    .fetch_all(connection)
+    .await
+    .named("reading the targets of a job of checks")
 }

@@ -89,17 +89,31 @@ fn a_sweep_without_probes_ends_incomplete_and_is_shown_as_missed() {
     controller.run(&["apply", inventory.to_str().unwrap()]);
     let swept = controller.command(&["sweep", "run", "--wait"]);
     assert_eq!(swept.code, 3, "{}{}", swept.stdout, swept.stderr);
-    assert!(swept.stdout.contains("all 12 flows missed (no-probe)"), "{}", swept.stdout);
-    assert!(swept.stderr.contains("sweep 1: 0 of 12 flows observed, 12 missed"), "{}", swept.stderr);
-    for words in [&["matrix"][..], &["sweep", "show", "1"], &["sweep", "watch", "latest"]] {
+    assert!(swept.stdout.contains("all 19 flows missed (no-probe)"), "{}", swept.stdout);
+    assert!(swept.stdout.contains("vlan20: all 5 checks unknown (no-probe, missed)\n"), "{}", swept.stdout);
+    assert!(
+        swept.stdout.contains(": 19 flows and 5 checks planned, 0 observed, 24 missed\n"),
+        "{}",
+        swept.stdout
+    );
+    let progress = "sweep 1: 0 of 19 flows and 5 checks observed, 24 missed";
+    assert!(swept.stderr.contains(progress), "{}", swept.stderr);
+    for words in
+        [&["matrix"][..], &["matrix", "--checks"], &["sweep", "show", "1"], &["sweep", "watch", "latest"]]
+    {
         assert_eq!(controller.command(words).code, 3, "{words:?}");
     }
     let json = controller.command(&["matrix", "--format", "json"]).stdout;
     let matrix: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(matrix["sweep"]["missed"], 12);
-    assert_eq!(matrix["cells"].as_array().unwrap().len(), 12);
+    assert_eq!((&matrix["sweep"]["missed"], &matrix["sweep"]["checks"]), (&24.into(), &5.into()));
+    assert_eq!(matrix["cells"].as_array().unwrap().len(), 19);
+    assert_eq!(matrix["cells"][0]["need"], "recommended");
+    assert_eq!(matrix["checks"].as_array().unwrap().len(), 5);
     let csv = controller.command(&["matrix", "--format", "csv"]).stdout;
-    assert_eq!(csv.lines().count(), 13, "{csv}");
+    assert_eq!(csv.lines().count(), 20, "{csv}");
+    let csv = controller.command(&["matrix", "--checks", "--format", "csv"]).stdout;
+    assert!(csv.contains("1,vlan20,corp.example,dc1.corp.example,10.77.1.10,clock,unknown,"), "{csv}");
+    assert_eq!(csv.lines().count(), 6, "{csv}");
     assert!(controller.run(&["sweep", "list"]).stdout.contains("partial"));
     for words in
         [&["sweep", "show", ".."][..], &["sweep", "cancel", "-1"], &["matrix", "--sweep", "latest~x"]]

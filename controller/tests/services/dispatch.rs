@@ -153,7 +153,7 @@ async fn a_task_carries_the_last_outcome_of_its_flow() {
 fn last(kind: &OrderTaskKind) -> Option<Outcome> {
     match kind {
         OrderTaskKind::Check { last_outcome, .. } => *last_outcome,
-        OrderTaskKind::Discovery { .. } => None,
+        OrderTaskKind::Discovery { .. } | OrderTaskKind::Vantage { .. } => None,
     }
 }
 

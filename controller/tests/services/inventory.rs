@@ -12,6 +12,9 @@ discover = true
 domain = "corp.example"
 host = "dc1.corp.example"
 address = "10.77.1.10"
+[[computer]]
+name = "PC8"
+domain = "corp.example"
 [[vantage]]
 name = "東京-20"
 subnet = "10.77.20.0/24"
@@ -53,7 +56,7 @@ async fn applying_twice_changes_nothing_the_second_time() {
     };
     let dry = apply(FULL, true).await;
     assert!(dry.dry_run);
-    assert_eq!(dry.lines.len(), 8, "{:#?}", dry.lines);
+    assert_eq!(dry.lines.len(), 9, "{:#?}", dry.lines);
     assert_eq!(controller.count("SELECT count(*) FROM vantage").await, 0, "a dry run writes nothing");
     assert_eq!(apply(FULL, false).await.lines, dry.lines);
     let again = apply(FULL, false).await;
@@ -62,12 +65,12 @@ async fn applying_twice_changes_nothing_the_second_time() {
 
     let refused = controller.services.apply_inventory(&operator(), "f.toml", "# nothing\n", false).await;
     let Err(Error::Invalid(text)) = refused else { panic!("an empty file removes everything: {refused:?}") };
-    assert!(text.starts_with("f.toml: it declares nothing") && text.contains("8 entries"), "{text}");
+    assert!(text.starts_with("f.toml: it declares nothing") && text.contains("9 entries"), "{text}");
     let other = "[[vantage]]\nname = \"other\"\n";
-    assert_eq!(apply(other, false).await.lines.len(), 9);
+    assert_eq!(apply(other, false).await.lines.len(), 10);
     assert_eq!(apply(other, false).await.lines.len(), 0);
     assert_eq!(controller.count("SELECT count(*) FROM vantage").await, 3, "rows stay for the results");
-    assert_eq!(apply(FULL, false).await.lines.len(), 9);
+    assert_eq!(apply(FULL, false).await.lines.len(), 10);
     assert_eq!(apply(FULL, false).await.lines.len(), 0);
     assert_eq!(controller.count("SELECT count(*) FROM vantage").await, 3);
 }

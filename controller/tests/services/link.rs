@@ -36,7 +36,7 @@ pub(crate) fn observations(job: &v1::Job, outcome: v1::Outcome) -> v1::Observati
                 address: "10.77.1.10".to_owned(),
                 domain: discovery.domain.clone(),
             }],
-            Some(v1::task::Kind::Service(_)) | None => Vec::new(),
+            Some(v1::task::Kind::Service(_) | v1::task::Kind::Check(_)) | None => Vec::new(),
         },
         ..v1::Observation::default()
     };
@@ -49,7 +49,7 @@ async fn from_the_token_to_the_matrix() {
     let (probe, identity) = listening.enrol("vlan20").await;
     let mut link = listening.session(&identity, Vec::new()).await;
     let request =
-        sekisho::service::SweepRequest { vantages: vec!["vlan20".to_owned()], ..Default::default() };
+        sekisho::service::SweepRequest { vantages: vec!["vlan20".to_owned()], ..crate::fleet::ports() };
     let services = &listening.controller.services;
     let id = services.start_sweep(&operator(), request).await.unwrap().summary.id;
 
@@ -76,6 +76,57 @@ async fn from_the_token_to_the_matrix() {
     assert_eq!((sweep.summary.state, sweep.summary.observed), (SweepState::Complete, 12));
     let matrix = services.matrix(SweepRef::Latest(0)).await.unwrap();
     assert!(matrix.cells.iter().all(|cell| cell.outcome == Outcome::Filtered));
+}
+
+#[tokio::test]
+async fn checks_of_a_vantage_go_over_the_wire_and_back() {
+    let listening = listening(SEARCHED).await;
+    let (_, identity) = listening.enrol("vlan20").await;
+    let mut link = listening.session(&identity, Vec::new()).await;
+    let request = sekisho::service::SweepRequest {
+        vantages: vec!["vlan20".to_owned()],
+        computers: vec!["PC8".to_owned()],
+        captures: vec!["dc1/smb".to_owned()],
+        ..Default::default()
+    };
+    let id = listening.controller.start(request).await.summary.id;
+    let search = link.job().await;
+    link.send(In::Observations(observations(&search, v1::Outcome::Open))).await;
+    assert!(matches!(link.next().await, Out::Ack(_)));
+    let (checks, flows) = (link.job().await, link.job().await);
+
+    let wire = |task: &v1::Task| match &task.kind {
+        Some(v1::task::Kind::Check(check)) => {
+            assert_eq!((check.domain.as_str(), check.dns_servers.len()), ("corp.example", 1));
+            format!("{} {} {}", check.check, check.target, check.computer)
+        }
+        other => panic!("{other:?} is no check"),
+    };
+    let sent: Vec<String> = checks.tasks.iter().map(wire).collect();
+    let expected =
+        ["resolver 0 ", "srv-records 0 ", "clock 1 ", "path-mtu 1 ", "computer-account 0 PC8", "host 0 "];
+    assert_eq!((checks.targets.len(), sent.as_slice()), (1, &expected.map(str::to_owned)[..]));
+    let kept = flows.tasks.iter().filter(|task| {
+        matches!(&task.kind, Some(v1::task::Kind::Service(check)) if check.capture && check.service == "smb")
+    });
+    assert_eq!((kept.count(), flows.tasks.len()), (1, 19));
+
+    // A check that an older probe does not know, and statuses that this controller does not.
+    let mut batch = observations(&checks, v1::Outcome::Open);
+    let reason = v1::fact::Value::Text("unsupported-task".to_owned());
+    for (place, observation) in batch.observations.iter_mut().enumerate() {
+        observation.status = [1, 2, 3, 77, 0, 4][place];
+    }
+    batch.observations[0].outcome = v1::Outcome::Failed.into();
+    batch.observations[0].status = 0;
+    batch.observations[0].facts = vec![v1::Fact { name: "reason".to_owned(), value: Some(reason) }];
+    link.send(In::Observations(batch)).await;
+    assert!(matches!(link.next().await, Out::Ack(_)), "strange ones do not hold the others up");
+    let matrix = listening.controller.matrix(id).await;
+    let statuses: Vec<String> =
+        matrix.checks.iter().map(|check| format!("{} {}", check.check, check.status)).collect();
+    assert_eq!(statuses, ["resolver unknown", "srv-records warning", "clock problem", "host unknown"]);
+    assert_eq!(matrix.checks[0].facts["reason"], "unsupported-task".into());
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ mod fleet;
 mod link_support;
 
 mod attacks;
+mod checks;
 mod dispatch;
 mod enrolment;
 mod inventory;

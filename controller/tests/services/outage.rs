@@ -18,7 +18,7 @@ async fn what_was_acknowledged_survives_a_crash_of_the_database() {
     let (_, identity) = listening.enrol("vlan20").await;
     let mut link = listening.session(&identity, Vec::new()).await;
     let request =
-        sekisho::service::SweepRequest { vantages: vec!["vlan20".to_owned()], ..Default::default() };
+        sekisho::service::SweepRequest { vantages: vec!["vlan20".to_owned()], ..crate::fleet::ports() };
     let services = &listening.controller.services;
     let id = services.start_sweep(&operator(), request).await.unwrap().summary.id;
     let job = link.job().await;

@@ -3,7 +3,7 @@ use std::time::Duration;
 use sekisho::service::{Error, Settings, SweepPhase, SweepRef, SweepRequest};
 use sekisho_model::{Outcome, SweepState};
 
-use crate::fleet::{Controller, LISTED, SEARCHED, observed, operator, settings, wait_for};
+use crate::fleet::{Controller, LISTED, SEARCHED, observed, operator, ports, settings, wait_for};
 
 fn request(profile: &str) -> SweepRequest {
     SweepRequest { profile: Some(profile.to_owned()), ..SweepRequest::default() }
@@ -43,11 +43,6 @@ async fn what_cannot_be_swept_is_refused_with_the_alternative() {
     let empty = start(SweepRequest::default()).await.unwrap_err();
     assert!(matches!(&empty, Error::Invalid(text) if text.contains("apply one first")), "{empty}");
     controller.apply(LISTED).await;
-    let join = start(request("domain-join")).await.unwrap_err();
-    assert!(
-        matches!(&join, Error::Invalid(text) if text.contains("ntp") && text.contains("profile ports")),
-        "{join}"
-    );
     let unknown = start(request("prots")).await.unwrap_err();
     assert!(matches!(&unknown, Error::NotFound(text) if text.contains("ports")), "{unknown}");
     let vantages = vec!["vlan10".to_owned(), "vlan99".to_owned()];
@@ -60,7 +55,7 @@ async fn what_cannot_be_swept_is_refused_with_the_alternative() {
     let one = SweepRequest {
         vantages: vec!["vlan20".to_owned()],
         domain: Some("CORP.example.".to_owned()),
-        profile: None,
+        ..ports()
     };
     assert_eq!(start(one).await.unwrap().summary.planned, 24);
 }
@@ -101,7 +96,7 @@ async fn a_target_that_is_not_found_any_more_is_not_swept() {
     let controller = Controller::new(settings()).await;
     controller.apply(SEARCHED).await;
     let mut probe = controller.probe("vlan10").await;
-    let request = || SweepRequest { vantages: vec!["vlan10".to_owned()], ..SweepRequest::default() };
+    let request = || SweepRequest { vantages: vec!["vlan10".to_owned()], ..ports() };
     for host in ["dc1.corp.example", "dc2.corp.example"] {
         controller.services.start_sweep(&operator(), request()).await.unwrap();
         let order = probe.work().await.orders.remove(0);

@@ -12,7 +12,7 @@ use sekisho::service::{
     Actor, CertificateIssuer, Discovered, EnrolRequest, HandedIn, Hello, IssueError, Issued, Order,
     OrderTaskKind, Services, Session, Settings, SweepDetail, SweepRef, SweepRequest, Work,
 };
-use sekisho_model::{Facts, Outcome};
+use sekisho_model::{CheckStatus, Facts, Matrix, Outcome};
 use sqlx::PgPool;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -36,7 +36,7 @@ impl CertificateIssuer for Pretender {
     }
 }
 
-/// Two domain controllers, two vantages; flows: 2 × 2 × 12.
+/// Two domain controllers, two vantages; flows of profile ports: 2 × 2 × 12.
 pub(crate) const LISTED: &str = r#"
 [[domain]]
 name = "corp.example"
@@ -125,8 +125,17 @@ impl Controller {
         Probe::connect(self, enrolled.probe).await
     }
 
+    /// Starts a sweep of flows alone: profile ports.
     pub(crate) async fn run(&self) -> SweepDetail {
-        self.services.start_sweep(&operator(), SweepRequest::default()).await.unwrap()
+        self.start(ports()).await
+    }
+
+    pub(crate) async fn start(&self, request: SweepRequest) -> SweepDetail {
+        self.services.start_sweep(&operator(), request).await.unwrap()
+    }
+
+    pub(crate) async fn matrix(&self, id: i64) -> Matrix {
+        self.services.matrix(SweepRef::Id(id)).await.unwrap()
     }
 
     pub(crate) async fn sweep(&self, id: i64) -> SweepDetail {
@@ -136,6 +145,11 @@ impl Controller {
     pub(crate) async fn count(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap()
     }
+}
+
+/// Every domain and vantage, profile ports.
+pub(crate) fn ports() -> SweepRequest {
+    SweepRequest { profile: Some("ports".to_owned()), ..SweepRequest::default() }
 }
 
 pub(crate) fn enrolment(secret: &str) -> EnrolRequest {
@@ -198,9 +212,13 @@ impl Probe {
 pub(crate) fn results(order: &Order) -> Vec<HandedIn> {
     let result = |task: &sekisho::service::OrderTask| {
         let mut result = observed(order.id, task.number, Outcome::Open);
-        if let OrderTaskKind::Discovery { .. } = task.kind {
-            let address = "10.77.1.10".parse().unwrap();
-            result.discovered = vec![Discovered { host: "DC1.corp.example.".to_owned(), address }];
+        match task.kind {
+            OrderTaskKind::Check { .. } => {}
+            OrderTaskKind::Discovery { .. } => {
+                let address = "10.77.1.10".parse().unwrap();
+                result.discovered = vec![Discovered { host: "DC1.corp.example.".to_owned(), address }];
+            }
+            OrderTaskKind::Vantage { .. } => result.status = Some(CheckStatus::Ok),
         }
         result
     };
@@ -220,6 +238,7 @@ pub(crate) fn observed(job: Uuid, task: u32, outcome: Outcome) -> HandedIn {
         evidence: Vec::new(),
         observed_at: Some(Timestamp::now()),
         discovered: Vec::new(),
+        status: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The jobs of this probe: what runs, and what came of it into the spool.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -22,8 +22,12 @@ use crate::{
     runner::{Engine, Gate, Observed, Target, Task},
     scope::Scope,
     spool::Spool,
+    vantage::{self, Request},
 };
 
+/// Checks of the vantage under way in one job. Each knows every target of its domain, and a domain may have many; further
+/// ones wait.
+const CHECKS_AT_ONCE: usize = 32;
 /// Observations under way from the runner to the spool.
 const UNDER_WAY: usize = 64;
 
@@ -114,16 +118,22 @@ impl Means {
     async fn work(self, job: Job) {
         // Read for each job: an operator who narrows the file need not restart the probe.
         let scope = Scope::read(&self.state);
-        let mut work: Vec<(Target, Vec<Task>)> = job.targets.into_iter().map(|t| (t, Vec::new())).collect();
-        let mut discoveries = Vec::new();
+        let mut flows: Vec<(Target, Vec<Task>)> =
+            job.targets.iter().map(|t| (t.clone(), Vec::new())).collect();
+        let (mut discoveries, mut checks) = (Vec::new(), Vec::new());
+        let mut captures = HashSet::new();
         for task in job.tasks {
             match task {
                 JobTask::Refused { number, reason, detail } => {
                     self.keep(job.id, Observed::failed(number, reason, &detail), &[]).await;
                 }
                 JobTask::Discover { number, domain, servers } => discoveries.push((number, domain, servers)),
-                JobTask::Check(place, task) => {
-                    let Some((target, tasks)) = work.get_mut(place) else { continue };
+                JobTask::Vantage(request) => checks.push(request),
+                JobTask::Check { place, task, capture } => {
+                    let Some((target, tasks)) = flows.get_mut(place) else { continue };
+                    if capture {
+                        captures.insert(task.number);
+                    }
                     match scope.permit(target.address, task.service) {
                         Ok(()) => tasks.push(task),
                         Err(why) => {
@@ -136,17 +146,58 @@ impl Means {
         for (number, domain, servers) in discoveries {
             self.discover(job.id, &scope, number, &domain, &servers).await;
         }
-        work.retain(|(_, tasks)| !tasks.is_empty());
-        if work.is_empty() {
+        flows.retain(|(_, tasks)| !tasks.is_empty());
+        let gate = Gate::of(scope);
+        tokio::join!(
+            self.test(job.id, flows, &captures, gate.clone()),
+            self.check(job.id, &job.targets, checks, gate)
+        );
+    }
+
+    /// Tests flows. One whose packets were wanted and are not kept says so.
+    async fn test(&self, job: Uuid, flows: Vec<(Target, Vec<Task>)>, captures: &HashSet<u32>, gate: Gate) {
+        if flows.is_empty() {
             return;
         }
-        let (sink, mut seen) = mpsc::channel(UNDER_WAY);
+        let (sink, mut seen) = mpsc::channel::<Observed>(UNDER_WAY);
         let keep = async {
-            while let Some(observed) = seen.recv().await {
-                self.keep(job.id, observed, &[]).await;
+            while let Some(mut observed) = seen.recv().await {
+                if captures.contains(&observed.number) && !observed.facts.contains_key("capture-file") {
+                    observed.facts.insert("capture".to_owned(), "not-kept".into());
+                }
+                self.keep(job, observed, &[]).await;
             }
         };
-        tokio::join!(self.engine.clone().run(work, Gate::of(scope), sink), keep);
+        tokio::join!(self.engine.clone().run(flows, gate, sink), keep);
+    }
+
+    /// Does checks of the vantage, some at the same time. Dropping the future ends all of them.
+    async fn check(&self, job: Uuid, targets: &[Target], checks: Vec<Request>, gate: Gate) {
+        let mut under_way = JoinSet::new();
+        for request in checks {
+            if under_way.len() >= CHECKS_AT_ONCE {
+                self.checked(job, &mut under_way).await;
+            }
+            let is_of = |domain: &String| domain.eq_ignore_ascii_case(&request.domain);
+            let of_domain = |target: &&Target| target.domain.as_ref().is_some_and(is_of);
+            let targets = targets.iter().filter(of_domain).cloned().collect();
+            let request = Request { targets, ..request };
+            under_way.spawn(vantage::run(self.engine.clone(), gate.clone(), request, None));
+        }
+        while !under_way.is_empty() {
+            self.checked(job, &mut under_way).await;
+        }
+    }
+
+    /// Waits for a check to end and keeps its result.
+    async fn checked(&self, job: Uuid, under_way: &mut JoinSet<Observed>) {
+        match under_way.join_next().await {
+            Some(Ok(observed)) => self.keep(job, observed, &[]).await,
+            Some(Err(error)) => {
+                tracing::error!(%error, "a check of the vantage ended abnormally; it stays undone");
+            }
+            None => {}
+        }
     }
 
     async fn keep(&self, job: Uuid, observed: Observed, discovered: &[Target]) {

@@ -30,6 +30,8 @@ const OUTGOING: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A batch is closed when it has this many bytes, so that it stays under the limit of a message.
 const BATCH_BYTES: usize = limits::MESSAGE_BYTES / 2;
+/// Most bytes around an observation in a batch: a tag and a length.
+const FRAME_BYTES: usize = 8;
 /// Shortest time from the start of a session to a renewal.
 const RENEW_NOT_BEFORE: Duration = Duration::from_secs(10);
 /// Renewal is tried again after this long.
@@ -114,6 +116,18 @@ fn refused(status: tonic::Status) -> anyhow::Error {
 fn renew_in(identity: &Identity) -> Duration {
     let left = identity.renew_at().as_second() - Timestamp::now().as_second();
     Duration::from_secs(u64::try_from(left).unwrap_or(0)).max(RENEW_NOT_BEFORE)
+}
+
+/// As many of the observations as fit in one message, and their numbers in the spool. The first one always does: what
+/// [`convert::observation`] makes is smaller than a message.
+fn batch(found: Vec<(u64, v1::Observation)>) -> (Vec<u64>, Vec<v1::Observation>) {
+    let mut bytes = 0;
+    let fitting = found.into_iter().enumerate().take_while(|(place, (_, observation))| {
+        // With a few bytes for its place in the batch.
+        bytes += observation.encoded_len() + FRAME_BYTES;
+        *place == 0 || bytes <= BATCH_BYTES
+    });
+    fitting.map(|(_, found)| found).unzip()
 }
 
 struct Session<'a> {
@@ -231,19 +245,8 @@ impl Session<'_> {
     }
 
     async fn send_batch(&mut self) -> anyhow::Result<()> {
-        let mut numbers = Vec::new();
-        let mut observations = Vec::new();
-        let mut bytes = 0;
-        for (number, observation) in
-            self.agent.spool.after(self.cursor, limits::OBSERVATIONS_PER_BATCH).await?
-        {
-            bytes += observation.encoded_len();
-            if bytes > BATCH_BYTES && !observations.is_empty() {
-                break;
-            }
-            numbers.push(number);
-            observations.push(observation);
-        }
+        let found = self.agent.spool.after(self.cursor, limits::OBSERVATIONS_PER_BATCH).await?;
+        let (numbers, observations) = batch(found);
         let Some(last) = numbers.last().copied() else {
             // The newest were forgotten meanwhile: nothing is left up to there.
             self.cursor = self.agent.spool.held().borrow().last;
@@ -279,5 +282,34 @@ impl Session<'_> {
         self.agent.identity = self.agent.identity.renewed(&key, &given)?;
         tracing::info!(until = %self.agent.identity.valid.1, "certificate renewed");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn observation(number: u64, bytes: usize) -> (u64, v1::Observation) {
+        let fact = v1::Fact { name: "x".to_owned(), value: Some(v1::fact::Value::Text("y".repeat(bytes))) };
+        (number, v1::Observation { facts: vec![fact], ..Default::default() })
+    }
+
+    #[test]
+    fn a_batch_is_never_larger_than_a_message() {
+        for bytes in [0, 100, 8_192, 20_000, limits::MESSAGE_BYTES / 4, 3 * limits::MESSAGE_BYTES / 4] {
+            let all: Vec<u64> = (1..=if bytes < 50_000 { 256 } else { 8 }).collect();
+            let mut left: Vec<_> = all.iter().map(|number| observation(*number, bytes)).collect();
+            let mut sent = Vec::new();
+            while !left.is_empty() {
+                let (numbers, observations) = batch(left.clone());
+                assert!(!numbers.is_empty(), "{bytes}: it goes on");
+                left.drain(..numbers.len());
+                sent.extend(numbers);
+                let message =
+                    message(FromProbe::Observations(v1::ObservationBatch { batch: u64::MAX, observations }));
+                assert!(message.encoded_len() <= limits::MESSAGE_BYTES, "{bytes}: {}", message.encoded_len());
+            }
+            assert_eq!(sent, all, "{bytes}");
+        }
     }
 }

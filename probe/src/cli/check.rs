@@ -268,10 +268,11 @@ impl VantageChecks {
                         vantage: vantage.to_owned(),
                         domain: request.domain,
                         target: request.target.as_ref().map(Target::name),
+                        address: request.target.as_ref().map(|target| target.address),
                         check: request.check,
                         status: observed.status.unwrap_or(CheckStatus::Unknown),
                         facts: observed.facts,
-                        observed_at: observed.observed_at,
+                        observed_at: Some(observed.observed_at),
                     };
                     done.push((place, check));
                 }
@@ -335,7 +336,8 @@ fn cell(vantage: &str, target: &Target, service: Service, observed: Observed) ->
         address: target.address,
         service,
         transport: service.transport(),
-        port: service.port(),
+        need: service.need(),
+        port: Cell::port_of(service, &observed.facts),
         outcome: observed.outcome,
         by: observed.by,
         rtt_us: observed.rtt_us,

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Check, Outcome, Service, Transport};
+use crate::{Check, Need, Outcome, Service, Transport};
 
 /// The value of a fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,7 +97,9 @@ pub struct Cell {
     pub service: Service,
     /// The service's transport.
     pub transport: Transport,
-    /// The service's port, where it has one.
+    /// How much a domain join needs the service.
+    pub need: Need,
+    /// The service's port, where it has one; for an RPC interface the one that the endpoint mapper told.
     pub port: Option<u16>,
     /// The outcome.
     pub outcome: Outcome,
@@ -118,15 +120,26 @@ pub struct Cell {
     pub observed_at: Option<Timestamp>,
 }
 
+impl Cell {
+    /// The port of a service: its own, or the fact `port` where the service has none.
+    #[must_use]
+    pub fn port_of(service: Service, facts: &Facts) -> Option<u16> {
+        service.port().or_else(|| match facts.get("port") {
+            Some(Fact::Integer(port)) => u16::try_from(*port).ok().filter(|port| *port > 0),
+            Some(Fact::Flag(_) | Fact::Text(_)) | None => None,
+        })
+    }
+}
+
 /// Where a sweep stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SweepState {
     /// Jobs are out.
     Running,
-    /// Every planned flow was observed.
+    /// Everything that was planned was observed.
     Complete,
-    /// Ended with missed flows.
+    /// Ended with missed flows or checks.
     Partial,
     /// Ended by the operator.
     Cancelled,
@@ -151,7 +164,8 @@ impl SweepState {
     }
 }
 
-/// One sweep in numbers. Once it is not running, planned = observed + missed.
+/// One sweep in numbers: of tasks, which are flows to test and checks of vantages alike. Once it is not running,
+/// planned = observed + missed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SweepSummary {
     /// Number of the sweep.
@@ -164,12 +178,25 @@ pub struct SweepSummary {
     pub started_at: Timestamp,
     /// When the last job ended.
     pub finished_at: Option<Timestamp>,
-    /// Flows to test.
+    /// Tasks: flows to test and checks to do.
     pub planned: i64,
-    /// Flows with an observation.
+    /// How many of the planned tasks are checks of a vantage.
+    #[serde(default)]
+    pub checks: i64,
+    /// Tasks with a result.
     pub observed: i64,
-    /// Flows that will not be tested in this sweep any more.
+    /// Tasks that will not be done in this sweep any more.
     pub missed: i64,
+}
+
+impl SweepSummary {
+    /// What is planned, in words: `108 flows`, `108 flows and 12 checks`.
+    #[must_use]
+    pub fn planned_words(&self) -> String {
+        let counted = |count: i64, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+        let flows = counted(self.planned.saturating_sub(self.checks), "flow");
+        if self.checks == 0 { flows } else { format!("{flows} and {}", counted(self.checks, "check")) }
+    }
 }
 
 /// The matrix: vantages against services of targets.
@@ -182,4 +209,47 @@ pub struct Matrix {
     pub cells: Vec<Cell>,
     /// One per check of a vantage.
     pub checks: Vec<Check>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(port: impl Into<Fact>) -> Facts {
+        Facts::from([("port".to_owned(), port.into())])
+    }
+
+    #[test]
+    fn an_rpc_interface_has_the_port_that_was_mapped() {
+        let service = |name: &str| name.parse::<Service>().unwrap();
+        assert_eq!(Cell::port_of(service("rpc-lsa"), &facts(49_671_i64)), Some(49_671));
+        assert_eq!(Cell::port_of(service("smb"), &facts(1_i64)), Some(445));
+        assert_eq!(Cell::port_of(service("rpc-lsa"), &Facts::new()), None);
+        for strange in [facts(0_i64), facts(-1_i64), facts(65_536_i64), facts("49671"), facts(true)] {
+            assert_eq!(Cell::port_of(service("rpc-lsa"), &strange), None, "{strange:?}");
+        }
+    }
+
+    #[test]
+    fn flows_and_checks_are_told_apart() {
+        let words = |planned, checks| {
+            let started_at = Timestamp::UNIX_EPOCH;
+            SweepSummary {
+                id: 1,
+                state: SweepState::Running,
+                profile: "ports".to_owned(),
+                started_at,
+                finished_at: None,
+                planned,
+                checks,
+                observed: 0,
+                missed: 0,
+            }
+            .planned_words()
+        };
+        assert_eq!(words(108, 0), "108 flows");
+        assert_eq!(words(120, 12), "108 flows and 12 checks");
+        assert_eq!(words(2, 1), "1 flow and 1 check");
+        assert_eq!(words(3, 3), "0 flows and 3 checks");
+    }
 }

@@ -1,5 +1,7 @@
 //! Checks of a vantage: what surrounds the flows and decides about a domain join as they do.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -84,16 +86,19 @@ pub struct Check {
     pub vantage: String,
     /// The domain.
     pub domain: String,
-    /// The target, where the check concerns one.
+    /// The target, where the check concerns one: its host name, or its address where it has no name.
     pub target: Option<String>,
+    /// Address of the target.
+    #[serde(default)]
+    pub address: Option<IpAddr>,
     /// What was checked.
     pub check: CheckKind,
     /// How it ended.
     pub status: CheckStatus,
     /// What was found. The fact `reason` says why the status is not `ok`.
     pub facts: Facts,
-    /// When it was observed.
-    pub observed_at: Timestamp,
+    /// When it was observed; `None` when it was missed: then the status is `unknown` and there is a fact `missed`.
+    pub observed_at: Option<Timestamp>,
 }
 
 #[cfg(test)]

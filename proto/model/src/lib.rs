@@ -5,6 +5,7 @@
 
 mod cell;
 mod check;
+mod computer;
 mod outcome;
 mod profile;
 mod service;
@@ -12,6 +13,7 @@ pub mod table;
 
 pub use cell::{Attempt, Cell, Fact, Facts, Matrix, SweepState, SweepSummary};
 pub use check::{Check, CheckKind, CheckStatus, UnknownCheck, UnknownStatus};
+pub use computer::{BadComputerName, ComputerName};
 pub use outcome::{Outcome, UnknownOutcome};
 pub use profile::{BuiltIn, DEFAULT_PROFILE};
 pub use service::{Need, Protocol, RpcInterface, Service, Transport, UnknownService};

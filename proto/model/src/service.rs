@@ -98,6 +98,24 @@ pub enum Need {
     Optional,
 }
 
+impl Need {
+    /// The word used in JSON and in tables.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Required => "required",
+            Self::Recommended => "recommended",
+            Self::Optional => "optional",
+        }
+    }
+}
+
+impl std::fmt::Display for Need {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.word())
+    }
+}
+
 /// One row of the catalogue.
 #[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Known {
@@ -292,6 +310,13 @@ mod tests {
     fn names_round_trip() {
         for service in Service::catalogue().chain(Service::tcp(8443)) {
             assert_eq!(service.name().parse(), Ok(service));
+        }
+    }
+
+    #[test]
+    fn words_of_need_are_those_of_json() {
+        for need in [Need::Required, Need::Recommended, Need::Optional] {
+            assert_eq!(serde_json::to_string(&need).unwrap(), format!("\"{need}\""));
         }
     }
 

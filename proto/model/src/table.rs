@@ -1,8 +1,10 @@
-//! The matrix as text for a terminal: a block per target, then the sentences that need a reader, then the counts.
+//! The matrix as text for a terminal: a block per target, then the sentences that need a reader, then the
+//! checks of the vantages, then the counts.
 //!
 //! Pure: a matrix and a style in, text out. The symbols differ without colour, and each is one column wide also on
 //! terminals that draw East Asian ambiguous characters wide.
 
+mod checks;
 mod explain;
 mod grid;
 mod sentence;
@@ -11,11 +13,11 @@ mod symbol;
 mod tests;
 mod text;
 
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write, net::IpAddr};
 
 pub use explain::explain;
 
-use crate::{Cell, CheckStatus, Matrix, Outcome, Service, SweepState};
+use crate::{Cell, Matrix, Outcome, Service, SweepState};
 use symbol::Paint;
 use text::clean;
 
@@ -35,9 +37,12 @@ struct Block<'a> {
     target: &'a str,
     /// What sentences call the target.
     label: String,
-    address: std::net::IpAddr,
+    address: IpAddr,
     cells: Vec<&'a Cell>,
 }
+
+/// Name and address of a target.
+type Named<'a> = (&'a str, IpAddr);
 
 /// Draws the matrix.
 #[must_use]
@@ -45,21 +50,26 @@ pub fn render(matrix: &Matrix, style: &Style) -> String {
     let paint = Paint::new(*style);
     let mut out = String::new();
     sweep_line(&mut out, matrix);
+    let named = named(matrix);
     if matrix.cells.is_empty() {
         out.push_str(empty_line(matrix));
+        if !matrix.checks.is_empty() {
+            out.push('\n');
+        }
     } else {
         let services = services(matrix);
-        for block in blocks(matrix) {
+        for block in blocks(matrix, &named) {
             grid::draw(&mut out, &block, &services, &paint);
             sentence::write(&mut out, &block, &paint);
             out.push('\n');
         }
     }
-    checks(&mut out, matrix, &paint);
+    checks::write(&mut out, &matrix.checks, &named, &paint);
     if !matrix.cells.is_empty() {
         legend(&mut out, matrix, &paint);
         counts(&mut out, matrix, &paint);
     }
+    checks::count(&mut out, &matrix.checks, &paint);
     out
 }
 
@@ -105,7 +115,7 @@ fn sweep_line(out: &mut String, matrix: &Matrix) {
             sweep.state.word(),
             clean(&sweep.profile),
             sweep.started_at.strftime("%Y-%m-%d %H:%M:%SZ"),
-            sweep.planned,
+            sweep.planned_words(),
             sweep.observed,
             sweep.missed
         );
@@ -129,7 +139,13 @@ fn services(matrix: &Matrix) -> Vec<Service> {
     services
 }
 
-fn blocks(matrix: &Matrix) -> Vec<Block<'_>> {
+/// Every target that occurs, with its address.
+fn named(matrix: &Matrix) -> BTreeSet<Named<'_>> {
+    let checked = matrix.checks.iter().filter_map(|check| Some((check.target.as_deref()?, check.address?)));
+    matrix.cells.iter().map(|cell| (cell.target.as_str(), cell.address)).chain(checked).collect()
+}
+
+fn blocks<'a>(matrix: &'a Matrix, named: &BTreeSet<Named<'_>>) -> Vec<Block<'a>> {
     let mut blocks: Vec<Block<'_>> = Vec::new();
     let mut places = std::collections::HashMap::new();
     for cell in &matrix.cells {
@@ -137,20 +153,16 @@ fn blocks(matrix: &Matrix) -> Vec<Block<'_>> {
         if let Some(block) = blocks.get_mut(place) {
             block.cells.push(cell);
         } else {
-            let label = String::new();
+            let label = label(named, &cell.target, cell.address);
             blocks.push(Block { target: &cell.target, label, address: cell.address, cells: vec![cell] });
         }
-    }
-    let named: Vec<(&str, std::net::IpAddr)> = blocks.iter().map(|b| (b.target, b.address)).collect();
-    for block in &mut blocks {
-        block.label = label(&named, block.target, block.address);
     }
     blocks
 }
 
 /// The shortest of host label, host name, and host name with address that names one target only.
-fn label(all: &[(&str, std::net::IpAddr)], target: &str, address: std::net::IpAddr) -> String {
-    let is_address = target.parse::<std::net::IpAddr>().is_ok();
+fn label(all: &BTreeSet<Named<'_>>, target: &str, address: IpAddr) -> String {
+    let is_address = target.parse::<IpAddr>().is_ok();
     let short = if is_address { target } else { text::first_label(target) };
     let others = || all.iter().filter(|(t, a)| (*t, *a) != (target, address));
     if others().all(|(t, _)| text::first_label(t) != short) {
@@ -159,26 +171,6 @@ fn label(all: &[(&str, std::net::IpAddr)], target: &str, address: std::net::IpAd
         clean(target)
     } else {
         format!("{} {address}", clean(target))
-    }
-}
-
-fn checks(out: &mut String, matrix: &Matrix, paint: &Paint) {
-    for check in matrix.checks.iter().filter(|check| check.status != CheckStatus::Ok) {
-        let about = check.target.as_deref().map(|t| format!(" {}", clean(t))).unwrap_or_default();
-        _ = write!(
-            out,
-            "{} {} {}{about} {}: {}",
-            clean(&check.vantage),
-            paint.arrow(),
-            clean(&check.domain),
-            check.check,
-            check.status
-        );
-        let facts = sentence::facts(&check.facts);
-        _ = if facts.is_empty() { writeln!(out) } else { writeln!(out, " ({facts})") };
-    }
-    if matrix.checks.iter().any(|check| check.status != CheckStatus::Ok) {
-        out.push('\n');
     }
 }
 

@@ -128,6 +128,27 @@ fn the_same_name_twice_is_refused() {
 }
 
 #[test]
+fn computers_are_looked_for_in_a_domain_of_the_file() {
+    let computer = |name: &str, domain: &str| {
+        format!(
+            "[[domain]]\nname = \"corp.example\"\n[[computer]]\nname = \"{name}\"\ndomain = \"{domain}\"\n"
+        )
+    };
+    let inventory = Inventory::parse("f", &computer("pc8", "CORP.example.")).unwrap();
+    let lines: Vec<String> =
+        diff(&Inventory::default(), &inventory).iter().map(ToString::to_string).collect();
+    assert!(lines.contains(&"+ computer PC8 (corp.example)".to_owned()), "{lines:?}");
+    assert!(faults(&computer("pc8", "lab.example")).contains("there is no [[domain]] \"lab.example\""));
+    assert!(faults(&computer("pc8.corp.example", "corp.example")).contains("[[computer]] number 1"));
+    let twice = format!(
+        "{}{}",
+        computer("pc8", "corp.example"),
+        "[[computer]]\nname = \"PC8\"\ndomain = \"corp.example\"\n"
+    );
+    assert!(faults(&twice).contains("PC8 (corp.example) is there twice"), "{}", faults(&twice));
+}
+
+#[test]
 fn one_mistake_gives_one_message() {
     let found = faults(
         "[[domain]]\nname = \"corp.example\"\ndns_servers = [\"x\"]\n\

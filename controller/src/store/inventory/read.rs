@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, error::Error as StdError, net::IpAddr, str::FromStr};
 
-use sekisho_domain::inventory::{Domain, Inventory, Policy, Profile, Schedule, Target, Vantage};
+use sekisho_domain::inventory::{Computer, Domain, Inventory, Policy, Profile, Schedule, Target, Vantage};
 use serde_json::Value;
 use sqlx::PgConnection;
 
@@ -15,6 +15,7 @@ pub(crate) async fn read(connection: &mut PgConnection) -> Result<Inventory> {
     Ok(Inventory {
         domains: domains(connection).await?,
         targets: targets(connection).await?,
+        computers: computers(connection).await?,
         vantages: vantages(connection).await?,
         profiles: profiles(connection).await?,
         policies: policies(connection).await?,
@@ -51,6 +52,19 @@ async fn targets(connection: &mut PgConnection) -> Result<Vec<Target>> {
     .named(OPERATION)?;
     rows.into_iter()
         .map(|(domain, host, address)| Ok(Target { domain: parsed(&domain)?, host: parsed(&host)?, address }))
+        .collect()
+}
+
+async fn computers(connection: &mut PgConnection) -> Result<Vec<Computer>> {
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "SELECT c.name, d.name FROM computer c JOIN domain d ON d.id = c.domain_id
+         WHERE d.removed_at IS NULL ORDER BY d.name, c.name",
+    )
+    .fetch_all(connection)
+    .await
+    .named(OPERATION)?;
+    rows.into_iter()
+        .map(|(name, domain)| Ok(Computer { name: parsed(&name)?, domain: parsed(&domain)? }))
         .collect()
 }
 

@@ -12,6 +12,7 @@ const OPERATION: &str = "writing the inventory";
 pub(crate) async fn write(connection: &mut PgConnection, inventory: &Inventory) -> Result<()> {
     domains(connection, inventory).await?;
     targets(connection, inventory).await?;
+    computers(connection, inventory).await?;
     vantages(connection, inventory).await?;
     profiles(connection, inventory).await?;
     policies(connection, inventory).await?;
@@ -71,6 +72,20 @@ async fn targets(connection: &mut PgConnection, inventory: &Inventory) -> Result
     .bind(&hosts)
     .bind(&addresses)
     .execute(&mut *connection)
+    .await
+    .named(OPERATION)?;
+    Ok(())
+}
+
+async fn computers(connection: &mut PgConnection, inventory: &Inventory) -> Result<()> {
+    sqlx::query("DELETE FROM computer").execute(&mut *connection).await.named(OPERATION)?;
+    sqlx::query(
+        "INSERT INTO computer (domain_id, name)
+         SELECT d.id, l.name FROM unnest($1::text[], $2::text[]) AS l (domain, name) JOIN domain d ON d.name = l.domain",
+    )
+    .bind(strings(inventory.computers.iter().map(|c| &c.domain)))
+    .bind(strings(inventory.computers.iter().map(|c| &c.name)))
+    .execute(connection)
     .await
     .named(OPERATION)?;
     Ok(())

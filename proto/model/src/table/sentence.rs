@@ -20,7 +20,8 @@ struct Group<'a> {
     outcome: Outcome,
     cause: String,
     attempts: (u32, u32),
-    services: Vec<Service>,
+    /// With the port that was tested, which an RPC interface has only then.
+    services: Vec<(Service, Option<u16>)>,
     /// Every flow of the vantage to this target.
     all: bool,
 }
@@ -33,12 +34,12 @@ pub(super) fn write(out: &mut String, block: &Block<'_>, paint: &Paint) {
         let what = paint.outcome(group.outcome, group.outcome.word());
         let label = &block.label;
         _ = match group.services.as_slice() {
-            [service] => writeln!(out, "{who} {arrow} {label} {}: {what}{cause}", named(*service)),
+            [service] => writeln!(out, "{who} {arrow} {label} {}: {what}{cause}", named(service)),
             services if group.all => {
                 writeln!(out, "{who} {arrow} {label}: all {} flows {what}{cause}", services.len())
             }
             services => {
-                let names: Vec<String> = services.iter().copied().map(named).collect();
+                let names: Vec<String> = services.iter().map(named).collect();
                 writeln!(
                     out,
                     "{who} {arrow} {label}: {} flows {what}{cause}: {}",
@@ -51,10 +52,13 @@ pub(super) fn write(out: &mut String, block: &Block<'_>, paint: &Paint) {
 }
 
 /// `smb 445/tcp`; `icmp` and `tcp/8443` say it all.
-fn named(service: Service) -> String {
-    let port = service.port_and_transport();
-    let name = service.name();
-    if name == port || name.starts_with("tcp/") { name } else { format!("{name} {port}") }
+fn named((service, port): &(Service, Option<u16>)) -> String {
+    let (name, transport) = (service.name(), service.transport());
+    match port {
+        _ if name.contains('/') || name == transport.word() => name,
+        Some(port) => format!("{name} {port}/{transport}"),
+        None => format!("{name} {transport}"),
+    }
 }
 
 fn groups<'a>(cells: &[&'a Cell]) -> Vec<Group<'a>> {
@@ -69,7 +73,7 @@ fn groups<'a>(cells: &[&'a Cell]) -> Vec<Group<'a>> {
         let key = (cell.vantage.as_str(), cell.outcome, cause.clone());
         let place = *places.entry(key).or_insert(groups.len());
         if let Some(group) = groups.get_mut(place) {
-            group.services.push(cell.service);
+            group.services.push((cell.service, cell.port));
             group.attempts = (group.attempts.0.min(cell.attempts), group.attempts.1.max(cell.attempts));
         } else {
             groups.push(Group {
@@ -77,7 +81,7 @@ fn groups<'a>(cells: &[&'a Cell]) -> Vec<Group<'a>> {
                 outcome: cell.outcome,
                 cause,
                 attempts: (cell.attempts, cell.attempts),
-                services: vec![cell.service],
+                services: vec![(cell.service, cell.port)],
                 all: false,
             });
         }
@@ -191,7 +195,7 @@ fn phrase(name: &str, fact: &Fact) -> Option<String> {
     }
 }
 
-fn vantages(names: &[&str]) -> String {
+pub(super) fn vantages(names: &[&str]) -> String {
     let mut words = String::new();
     for (place, name) in names.iter().take(VANTAGES).enumerate() {
         _ = write!(words, "{}{}", if place == 0 { "" } else { ", " }, clean(name));

@@ -1,7 +1,7 @@
 //! One symbol and one colour per outcome.
 
 use super::Style;
-use crate::Outcome;
+use crate::{CheckStatus, Outcome};
 
 /// Draws outcomes in a style.
 pub(super) struct Paint {
@@ -26,6 +26,17 @@ impl Paint {
     /// Words in the colour of an outcome.
     pub(super) fn outcome(&self, outcome: Outcome, words: &str) -> String {
         self.escape(colour(outcome), words)
+    }
+
+    /// Words in the colour of a check's status.
+    pub(super) fn status(&self, status: CheckStatus, words: &str) -> String {
+        let colour = match status {
+            CheckStatus::Ok => "32",
+            CheckStatus::Warning => "33",
+            CheckStatus::Problem => "31",
+            CheckStatus::Unknown => "90",
+        };
+        self.escape(colour, words)
     }
 
     /// Words that head a block.

@@ -26,6 +26,7 @@ fn cell(vantage: &str, service: &str, outcome: Outcome) -> Cell {
         address: "10.77.1.10".parse().unwrap(),
         service,
         transport: service.transport(),
+        need: service.need(),
         port: service.port(),
         outcome,
         by: None,
@@ -136,6 +137,18 @@ fn some_flows_of_a_vantage_share_a_sentence_and_attempts_are_a_range() {
 }
 
 #[test]
+fn an_rpc_interface_is_told_with_the_port_that_was_mapped() {
+    let mut mapped = cell("vlan20", "rpc-lsa", Outcome::Filtered);
+    mapped.port = Some(49_671);
+    let cells =
+        vec![mapped, cell("vlan20", "rpc-drs", Outcome::Closed), cell("vlan20", "tcp/8443", Outcome::Mute)];
+    let text = render(&matrix(cells), &PLAIN);
+    for line in ["rpc-lsa 49671/tcp: filtered", "rpc-drs tcp: closed", "tcp/8443: mute"] {
+        assert!(text.contains(&format!("vlan20 → dc1 {line}")), "{text}");
+    }
+}
+
+#[test]
 fn targets_that_share_a_label_are_told_apart() {
     let mut other = cell("vlan20", "smb", Outcome::Closed);
     other.target = "dc1.lab.example".into();
@@ -195,35 +208,100 @@ fn an_empty_matrix_says_so() {
         started_at: "2026-11-20T02:00:00Z".parse().unwrap(),
         finished_at: None,
         planned: 0,
+        checks: 0,
         observed: 0,
         missed: 0,
     });
     assert_eq!(
         render(&empty, &PLAIN),
-        "sweep 7 complete, profile ports, started 2026-11-20 02:00:00Z: 0 planned, 0 observed, 0 missed\n\n\
+        "sweep 7 complete, profile ports, started 2026-11-20 02:00:00Z: 0 flows planned, 0 observed, 0 missed\n\n\
          No flows: the sweep found no target to test. List targets in the inventory, or check the SRV records.\n"
     );
 }
 
-#[test]
-fn checks_that_are_not_ok_are_told() {
-    let check = |status: CheckStatus| Check {
-        vantage: "vlan20".into(),
+fn check(vantage: &str, target: Option<&str>, kind: CheckKind, status: CheckStatus) -> Check {
+    Check {
+        vantage: vantage.into(),
         domain: "corp.example".into(),
-        target: None,
-        check: CheckKind::Clock,
+        target: target.map(Into::into),
+        address: target.map(|_| "10.77.1.10".parse().unwrap()),
+        check: kind,
         status,
-        facts: Facts::from([("offset-seconds".into(), Fact::Integer(400))]),
-        observed_at: "2026-11-20T02:00:00Z".parse().unwrap(),
+        facts: Facts::new(),
+        observed_at: Some("2026-11-20T02:00:00Z".parse().unwrap()),
+    }
+}
+
+fn with_facts(check: Check, facts: &[(&str, &str)]) -> Check {
+    Check { facts: facts.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect(), ..check }
+}
+
+#[test]
+fn checks_that_are_not_ok_are_told_and_all_are_counted() {
+    let clock = |vantage, status| check(vantage, Some("dc1.corp.example"), CheckKind::Clock, status);
+    let skewed = [("reason", "skew"), ("detail", "the clock of dc1 is 420 s ahead"), ("samples", "4")];
+    let account = check("vlan10", None, CheckKind::ComputerAccount, CheckStatus::Warning);
+    let checks = vec![
+        check("vlan10", None, CheckKind::Resolver, CheckStatus::Ok),
+        check("vlan20", None, CheckKind::Resolver, CheckStatus::Ok),
+        with_facts(account, &[("computer", "PC8"), ("reason", "exists")]),
+        with_facts(clock("vlan10", CheckStatus::Problem), &skewed),
+        with_facts(clock("vlan20", CheckStatus::Problem), &skewed),
+        with_facts(clock("vlan30", CheckStatus::Unknown), &[("reason", "no-answer"), ("detail", "")]),
+    ];
+    let text = render(&Matrix { checks, ..matrix(vec![cell("vlan10", "smb", Outcome::Open)]) }, &PLAIN);
+    assert!(
+        text.ends_with(
+            "\
+vlan10, vlan20 → dc1 clock: problem (skew, the clock of dc1 is 420 s ahead)
+vlan10 → corp.example computer-account PC8: warning (exists)
+vlan30 → dc1 clock: unknown (no-answer)
+
+✓ open
+1 flow: 1 open
+6 checks: 2 ok, 1 warning, 2 problem, 1 unknown
+"
+        ),
+        "{text}"
+    );
+}
+
+#[test]
+fn checks_with_one_cause_are_one_sentence() {
+    let missed = [("reason", "no-probe")];
+    let checks = |vantage: &str, status, facts: &[(&str, &str)]| -> Vec<Check> {
+        [CheckKind::Resolver, CheckKind::SrvRecords, CheckKind::Host]
+            .map(|kind| with_facts(check(vantage, None, kind, status), facts))
+            .to_vec()
     };
-    let matrix = Matrix {
-        sweep: None,
-        cells: vec![],
-        checks: vec![check(CheckStatus::Ok), check(CheckStatus::Problem)],
-    };
-    let text = render(&matrix, &PLAIN);
-    assert!(text.contains("vlan20 → corp.example clock: problem (offset-seconds 400)\n"));
-    assert_eq!(text.matches("clock").count(), 1);
+    let mut all = checks("vlan10", CheckStatus::Unknown, &missed);
+    all.extend(checks("vlan20", CheckStatus::Unknown, &missed));
+    let mut some = checks("vlan30", CheckStatus::Warning, &[("reason", "slow")]);
+    some[2].status = CheckStatus::Ok;
+    all.extend(some);
+    let text = render(&Matrix { checks: all, ..matrix(vec![]) }, &Style { ascii: true, ..PLAIN });
+    assert_eq!(
+        text,
+        "\
+No flows: nothing was tested.
+
+vlan30: 2 checks warning (slow): corp.example resolver, corp.example srv-records
+vlan10, vlan20: all 3 checks unknown (no-probe)
+
+9 checks: 1 ok, 2 warning, 6 unknown
+"
+    );
+}
+
+#[test]
+fn checks_of_a_target_with_two_addresses_are_told_apart() {
+    let mut checks =
+        vec![check("vlan10", Some("dc1.corp.example"), CheckKind::Clock, CheckStatus::Problem); 2];
+    checks[1].address = Some("fd00::10".parse().unwrap());
+    checks[1].facts.insert("x".into(), "\u{1b}[2J".into());
+    let text = render(&Matrix { checks, ..matrix(vec![]) }, &PLAIN);
+    assert!(text.contains("vlan10 → dc1.corp.example 10.77.1.10 clock: problem\n"), "{text}");
+    assert!(text.contains("vlan10 → dc1.corp.example fd00::10 clock: problem (x ?[2J)\n"), "{text}");
 }
 
 #[test]

@@ -1,0 +1,106 @@
+//! What a sweep is to do, as it stands in the database when the sweep is planned.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sekisho_domain::{
+    Capture, DomainId, TargetId, VantageId,
+    plan::{
+        Limits, PlannedJob,
+        checks::{self, PlannedChecks, Scene},
+        plan,
+    },
+};
+use sekisho_model::{CheckKind, ComputerName, Service};
+use sqlx::PgConnection;
+
+use crate::{
+    service::{Result, sweep::strange},
+    store::{self, sweep::Locked, target::Target},
+};
+
+/// Flows and checks of a sweep, before they are cut into jobs.
+pub(super) struct Content {
+    vantages: Vec<VantageId>,
+    domains: Vec<i32>,
+    pub(super) targets: Vec<Target>,
+    services: Vec<Service>,
+    checks: Vec<CheckKind>,
+    /// Computers to look for, by domain.
+    computers: BTreeMap<i32, BTreeSet<ComputerName>>,
+    captures: Vec<Capture>,
+}
+
+/// Words of the database as values.
+fn parsed<T: std::str::FromStr>(what: &str, words: &[String]) -> Result<Vec<T>> {
+    words.iter().map(|word| word.parse().map_err(|_| strange(what, word))).collect()
+}
+
+impl Content {
+    /// What the sweep asks for, with the targets and the computers that are known by now.
+    pub(super) async fn of(connection: &mut PgConnection, sweep: i64, locked: &Locked) -> Result<Self> {
+        let domains = locked.domain_ids.clone();
+        let asked: BTreeSet<ComputerName> =
+            parsed("name of a computer", &locked.computers)?.into_iter().collect();
+        let mut computers: BTreeMap<i32, BTreeSet<ComputerName>> =
+            domains.iter().map(|domain| (*domain, asked.clone())).collect();
+        for (domain, name) in store::computer::of_domains(connection, &domains).await? {
+            let name = name.parse().map_err(|_| strange("name of a computer", &name))?;
+            computers.entry(domain).or_default().insert(name);
+        }
+        Ok(Self {
+            vantages: locked.vantage_ids.iter().copied().map(VantageId).collect(),
+            targets: store::target::of_sweep(connection, sweep, &domains).await?,
+            domains,
+            services: parsed("service", &locked.services)?,
+            checks: parsed("check of a vantage", &locked.checks)?,
+            computers,
+            captures: parsed("capture", &locked.captures)?,
+        })
+    }
+
+    /// How many flows and checks there are.
+    pub(super) fn tasks(&self) -> usize {
+        let flows = self.targets.len().saturating_mul(self.services.len());
+        flows.saturating_add(checks::count(&self.scenes(), &self.checks)).saturating_mul(self.vantages.len())
+    }
+
+    /// Leaves nothing to do.
+    pub(super) fn clear(&mut self) {
+        self.vantages.clear();
+    }
+
+    /// Every flow, in jobs.
+    pub(super) fn flows(&self, limits: Limits) -> Vec<PlannedJob> {
+        let targets: Vec<TargetId> = self.targets.iter().map(|target| TargetId(target.id)).collect();
+        plan(&self.vantages, &targets, &self.services, limits)
+    }
+
+    /// Every check, in jobs.
+    pub(super) fn checks(&self, limits: Limits) -> Vec<PlannedChecks> {
+        checks::plan(&self.vantages, &self.scenes(), &self.checks, limits)
+    }
+
+    fn scenes(&self) -> Vec<Scene> {
+        let targets_of = |domain: i32| {
+            let of_domain = self.targets.iter().filter(move |target| target.domain_id == domain);
+            of_domain.map(|target| TargetId(target.id)).collect()
+        };
+        self.domains
+            .iter()
+            .map(|domain| Scene {
+                domain: DomainId(*domain),
+                targets: targets_of(*domain),
+                computers: self.computers.get(domain).cloned().unwrap_or_default(),
+            })
+            .collect()
+    }
+
+    /// What to say about captures that mean no flow of this sweep.
+    pub(super) fn without_flow(&self) -> Vec<String> {
+        let meets = |capture: &&Capture| {
+            !self.targets.iter().any(|target| capture.is_target(&target.host, target.address))
+        };
+        let said = |capture| format!("no packets of {capture} are kept: the sweep has no such target");
+        self.captures.iter().filter(meets).map(said).collect()
+    }
+}
