@@ -95,7 +95,9 @@ impl Session {
         match answer(id, &reply)? {
             Body::Bound(outcome) if outcome.code == SUCCESS => Ok(None),
             Body::Bound(outcome) => Ok(Some(refused(outcome.code, outcome.message))),
-            _ => Err(Broken::Strange("not an answer to a bind".to_owned())),
+            Body::Entry(_) | Body::Reference | Body::Done(_) | Body::Extended(_) | Body::Other(_) => {
+                Err(Broken::Strange("not an answer to a bind".to_owned()))
+            }
         }
     }
 
@@ -137,12 +139,13 @@ impl Session {
 
 fn answer(id: u32, message: &[u8]) -> Result<Body<'_>, Broken> {
     let Reply { id: answered, body } = decode(message).map_err(|error| Broken::Strange(error.to_string()))?;
-    match body {
-        // A notice of disconnection answers no request.
-        Body::Extended(outcome) => {
-            Err(Broken::Closed(format!("it says so itself, with result code {}", outcome.code)))
-        }
-        _ if answered != i64::from(id) => Err(Broken::Strange("an answer to another question".to_owned())),
-        body => Ok(body),
+    // A notice of disconnection answers no request.
+    if let Body::Extended(outcome) = &body {
+        return Err(Broken::Closed(format!("it says so itself, with result code {}", outcome.code)));
+    }
+    if answered == i64::from(id) {
+        Ok(body)
+    } else {
+        Err(Broken::Strange("an answer to another question".to_owned()))
     }
 }
