@@ -130,9 +130,13 @@ fn prompt(user: &str) -> anyhow::Result<Zeroizing<String>> {
     let mut terminal = File::options().read(true).write(true).open("/dev/tty").with_context(|| {
         format!("no password: there is no terminal to ask at; use --password-fd or set {VARIABLE}")
     })?;
-    let _quiet = Quiet::new(&terminal).context("cannot switch off the echo of the terminal")?;
+    ask(&mut terminal, user)
+}
+
+fn ask(terminal: &mut File, user: &str) -> anyhow::Result<Zeroizing<String>> {
+    let _quiet = Quiet::new(terminal).context("cannot switch off the echo of the terminal")?;
     write!(terminal, "Password of {user}: ")?;
-    let password = line(&mut terminal);
+    let password = line(terminal);
     writeln!(terminal)?;
     password.context("cannot read the password")
 }
@@ -205,5 +209,43 @@ mod tests {
         }
         let error = format!("{:#}", from_descriptor(9_999).unwrap_err());
         assert!(error.contains("descriptor"), "{error}");
+    }
+
+    /// What is typed at a terminal: what comes of it, and what the terminal showed.
+    fn typed(keys: &[u8]) -> (anyhow::Result<Zeroizing<String>>, String) {
+        let pty = nix::pty::openpty(None, None).unwrap();
+        let (mut keyboard, mut terminal) = (File::from(pty.master), File::from(pty.slave));
+        let before = tcgetattr(&terminal).unwrap();
+        let mut shown = Vec::new();
+        let answer = std::thread::scope(|scope| {
+            let asked = scope.spawn(|| ask(&mut terminal, "user"));
+            let mut octet = [0];
+            // Typed after the question: what was typed before is thrown away.
+            while !shown.ends_with(b": ") {
+                keyboard.read_exact(&mut octet).unwrap();
+                shown.push(octet[0]);
+            }
+            keyboard.write_all(keys).unwrap();
+            asked.join().unwrap()
+        });
+        let after = tcgetattr(&terminal).unwrap();
+        assert_eq!((after.local_flags, after.control_chars), (before.local_flags, before.control_chars));
+        let mut rest = [0; 64];
+        let count = keyboard.read(&mut rest).unwrap();
+        shown.extend(&rest[..count]);
+        (answer, String::from_utf8(shown).unwrap())
+    }
+
+    #[test]
+    fn a_terminal_shows_nothing_of_the_password() {
+        let (password, shown) = typed(b"S3cret\n");
+        assert_eq!((password.unwrap().as_str(), shown.trim_end()), ("S3cret", "Password of user:"));
+    }
+
+    #[test]
+    fn ctrl_c_ends_the_question_and_the_terminal_is_as_before() {
+        let (password, shown) = typed(b"S3cr\x03");
+        assert!(format!("{:#}", password.unwrap_err()).contains("interrupted"));
+        assert!(!shown.contains("S3cr"), "{shown}");
     }
 }

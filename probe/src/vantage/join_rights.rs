@@ -41,7 +41,8 @@ pub(super) async fn check(means: &Means, request: &Request, credentials: Option<
         return Verdict { status, facts };
     }
     let check = Check { means, request, credentials };
-    match timeout(WHOLE, check.run(name)).await {
+    // Boxed: all checks of the vantage are one future, which this one would make large.
+    match timeout(WHOLE, Box::pin(check.run(name))).await {
         Ok(Ok(verdict) | Err(verdict)) => verdict,
         Err(_) => Verdict::unknown(
             "timed-out",
@@ -99,16 +100,19 @@ impl Check<'_> {
     }
 
     /// A password that was refused is not sent again: it would count towards a lock-out of the account. So the others
-    /// wait until the first bind has ended; a refusal is then theirs too.
+    /// wait until the first bind has ended; a refusal is then theirs too, and so is an end without an answer.
     async fn bind(&self, session: &mut Session, domain: &str) -> Result<(), Verdict> {
         let mut refusals = self.credentials.refusals().await;
         if let Some((status, facts)) = refusals.get(domain) {
             return Err(Verdict { status: *status, facts: facts.clone() });
         }
-        let Some(refusal) = session.bind(self.credentials, domain).await? else { return Ok(()) };
-        refusals.insert(domain.to_owned(), refusal.clone());
-        let (status, facts) = refusal;
-        Err(Verdict { status, facts })
+        let refusal = match session.bind(self.credentials, domain).await {
+            Ok(None) => return Ok(()),
+            Ok(Some((status, facts))) => Verdict { status, facts },
+            Err(broken) => broken.into(),
+        };
+        refusals.insert(domain.to_owned(), (refusal.status, refusal.facts.clone()));
+        Err(refusal)
     }
 
     /// A bound session with a global catalog, of the same domain controller or else of the first other one; in words

@@ -4,27 +4,32 @@
 // were accepted, so that a run can show that it got past the first check.
 
 use sekisho_checks::exchange::{Exchange, Expected, Progress, begin};
+use sekisho_checks::vantage::join_rights;
 use sekisho_checks::wire::ber::Decoder;
 use sekisho_checks::wire::cldap::{Answer, MAX_NAME};
+use sekisho_checks::wire::ldap::session::{self, Body};
 use sekisho_checks::wire::ldap::{MAX_ATTRIBUTES, Operation};
 use sekisho_checks::wire::rpc::{MAX_TOWERS, Mapping};
+use sekisho_checks::wire::security::{self, Sid};
 use sekisho_checks::wire::time::Moment;
 use sekisho_checks::wire::{ber, cldap, dns, kerberos, ldap, rpc, smb};
-use sekisho_model::{Fact, Facts};
+use sekisho_model::{CheckStatus, Fact, Facts};
 
 /// Takes bytes, says whether they were accepted, panics if something does not hold.
 pub(crate) type Target = fn(&[u8]) -> bool;
 
 /// The decoders, and all exchanges in one.
-pub(crate) const TARGETS: [(&str, Target); 10] = [
+pub(crate) const TARGETS: [(&str, Target); 12] = [
     ("ber", ber),
     ("cldap", cldap),
     ("dns", dns),
     ("exchanges", exchanges),
     ("kerberos", kerberos),
     ("ldap", ldap),
+    ("ldap_session", ldap_session),
     ("netlogon", netlogon),
     ("rpc", rpc),
+    ("security", security),
     ("smb", smb),
     ("time", time),
 ];
@@ -97,6 +102,36 @@ fn ldap(bytes: &[u8]) -> bool {
         }
     }
     !messages.is_empty()
+}
+
+/// A message of a session: the refusal of a bind is judged, entries are bounded.
+fn ldap_session(bytes: &[u8]) -> bool {
+    let Ok(reply) = session::decode(bytes) else { return false };
+    match reply.body {
+        Body::Bound(outcome) => {
+            let (status, facts) = join_rights::refused(outcome.code, outcome.message);
+            assert_ne!(status, CheckStatus::Ok);
+            let is_bounded = |fact: &Fact| !matches!(fact, Fact::Text(text) if text.len() > 256);
+            assert!(facts.len() <= 10 && facts.values().all(is_bounded));
+        }
+        Body::Entry(entry) => assert!(entry.attributes.len() <= MAX_ATTRIBUTES),
+        Body::Reference | Body::Done(_) | Body::Extended(_) | Body::Other(_) => {}
+    }
+    true
+}
+
+/// A security identifier, and the owner in a security descriptor.
+fn security(bytes: &[u8]) -> bool {
+    let sid = Sid::decode(bytes);
+    if let Ok(sid) = &sid {
+        assert_eq!(sid.octets(), bytes);
+        assert!(sid.to_string().len() <= 200);
+    }
+    let owner = security::owner(bytes);
+    if let Ok(Some(owner)) = &owner {
+        assert!(bytes.windows(owner.octets().len()).any(|octets| octets == owner.octets()));
+    }
+    sid.is_ok() || owner.is_ok()
 }
 
 /// A datagram.

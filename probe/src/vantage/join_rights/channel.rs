@@ -25,6 +25,8 @@ use crate::runner::Target;
 
 /// Time for a connection with all that seals it. The kernel sends a lost SYN again after one second and after three.
 const CONNECT: Duration = Duration::from_millis(3_500);
+/// Octets read at once, at least.
+const READ: usize = 4_096;
 /// A reply to StartTLS is no longer than this.
 const START_TLS_REPLY: usize = 4_096;
 
@@ -179,11 +181,10 @@ async fn connect(target: &Target, way: Way, trust: &Trust, domain: &str) -> Resu
 }
 
 fn in_words(refused: &TlsError) -> String {
-    match refused {
-        TlsError::InvalidCertificate(CertificateError::ApplicationVerificationFailure) => {
-            "the certificate is not the one that is pinned".to_owned()
-        }
-        other => format!("the certificate is not trusted: {other}"),
+    if *refused == TlsError::InvalidCertificate(CertificateError::ApplicationVerificationFailure) {
+        "the certificate is not the one that is pinned".to_owned()
+    } else {
+        format!("the certificate is not trusted: {refused}")
     }
 }
 
@@ -205,7 +206,8 @@ async fn request_tls(stream: &mut TcpStream) -> Result<(), Failure> {
     }
 }
 
-/// Reads one message. `received` holds what came and was not read yet; at most one message and one read more.
+/// Reads one message. `received` holds what came and was not taken yet: at most one message (64 KiB, or the check ends)
+/// and one read more.
 async fn read_message(
     stream: &mut (impl AsyncRead + Unpin),
     received: &mut Vec<u8>,
@@ -216,10 +218,10 @@ async fn read_message(
             let rest = received.split_off(length);
             return Ok(std::mem::replace(received, rest));
         }
-        let mut piece = [0; 4_096];
-        match stream.read(&mut piece).await {
+        received.reserve(READ);
+        match stream.read_buf(received).await {
             Ok(0) => return Err(Broken::Closed("it was closed".to_owned())),
-            Ok(count) => received.extend_from_slice(piece.get(..count).unwrap_or_default()),
+            Ok(_) => {}
             Err(error) => return Err(Broken::Closed(error.to_string())),
         }
     }

@@ -217,7 +217,8 @@ impl Inquiry<'_> {
         ];
         let filter = Filter::text("sAMAccountName", &name.account());
         let question = Search { owner_only: true, ..below(&places.domain, filter, &wanted, 2) };
-        let record = self.session.search(&question).await?.single();
+        let found = self.session.search(&question).await?;
+        let record = found.records("the computer's account")?.into_iter().next();
         let account = match &record {
             Some(record) => Some(self.account(places, record).await?),
             None => None,
@@ -301,24 +302,20 @@ impl Inquiry<'_> {
         filter: Filter,
         wanted: &[&str],
     ) -> Result<(Vec<Record>, Extent), Broken> {
-        let mut why = match &mut self.catalog {
+        let why = match &mut self.catalog {
             Ok(catalog) => {
-                let question = below("", filter.clone(), wanted, NAMESAKES);
-                let found = catalog.search(&question).await?;
-                if matches!(found.code, SUCCESS | SIZE_LIMIT_EXCEEDED) {
-                    return Ok((found.records, Extent::Forest));
+                let found = catalog.search(&below("", filter.clone(), wanted, NAMESAKES)).await?;
+                match found.records("the computer's names") {
+                    Ok(records) => return Ok((records, Extent::Forest)),
+                    Err(broken) => broken.to_string(),
                 }
-                format!("the global catalog answers {}", found.code)
             }
             Err(why) => why.clone(),
         };
         let found = self.session.search(&below(&places.domain, filter, wanted, NAMESAKES)).await?;
-        if !matches!(found.code, SUCCESS | SIZE_LIMIT_EXCEEDED) {
-            why = format!("{why}; the domain controller answers {}", found.code);
-        } else if self.is_only_domain(places).await? {
-            return Ok((found.records, Extent::OnlyDomain));
-        }
-        Ok((found.records, Extent::Domain(why)))
+        let records = found.records("the computer's names")?;
+        let is_all = self.is_only_domain(places).await?;
+        Ok((records, if is_all { Extent::OnlyDomain } else { Extent::Domain(why) }))
     }
 
     /// Whether the forest has this domain only: the cross-references to domains are counted (MS-ADTS 6.1.1.2.1.1.1).

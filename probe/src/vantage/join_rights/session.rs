@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sekisho_checks::{
     vantage::join_rights::refused,
-    wire::ldap::session::{Body, Reply, SUCCESS, Search, bind_head, decode, search},
+    wire::ldap::session::{Body, Reply, SIZE_LIMIT_EXCEEDED, SUCCESS, Search, bind_head, decode, search},
 };
 use sekisho_model::{CheckStatus, Facts};
 use tokio::time::timeout;
@@ -31,6 +31,9 @@ pub(super) enum Broken {
     /// Not LDAP, or not an answer to the question.
     #[error("the domain controller gave an answer that is not understood: {0}")]
     Strange(String),
+    /// An answer without which nothing can be concluded is a refusal.
+    #[error("the domain controller answers {0} to a question about {1}")]
+    Refused(i64, &'static str),
     /// More than any honest answer.
     #[error("the domain controller gave more than any answer needs")]
     TooMuch,
@@ -43,6 +46,7 @@ impl Broken {
             Self::Closed(_) => "connection-lost",
             Self::Silent => "timed-out",
             Self::Strange(_) => "strange-answer",
+            Self::Refused(..) => "question-refused",
             Self::TooMuch => "too-long",
         }
     }
@@ -57,6 +61,14 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// The records, where the search came to its end or to its limit: then none means that there are none.
+    pub(super) fn records(self, about: &'static str) -> Result<Vec<Record>, Broken> {
+        match self.code {
+            SUCCESS | SIZE_LIMIT_EXCEEDED => Ok(self.records),
+            code => Err(Broken::Refused(code, about)),
+        }
+    }
+
     /// The only record; `None` if there is none, more than one, or an error.
     pub(super) fn single(mut self) -> Option<Record> {
         if self.records.len() == 1 { self.records.pop() } else { None }
@@ -95,7 +107,9 @@ impl Session {
         match answer(id, &reply)? {
             Body::Bound(outcome) if outcome.code == SUCCESS => Ok(None),
             Body::Bound(outcome) => Ok(Some(refused(outcome.code, outcome.message))),
-            _ => Err(Broken::Strange("not an answer to a bind".to_owned())),
+            Body::Entry(_) | Body::Reference | Body::Done(_) | Body::Extended(_) | Body::Other(_) => {
+                Err(Broken::Strange("not an answer to a bind".to_owned()))
+            }
         }
     }
 
@@ -137,12 +151,13 @@ impl Session {
 
 fn answer(id: u32, message: &[u8]) -> Result<Body<'_>, Broken> {
     let Reply { id: answered, body } = decode(message).map_err(|error| Broken::Strange(error.to_string()))?;
-    match body {
-        // A notice of disconnection answers no request.
-        Body::Extended(outcome) => {
-            Err(Broken::Closed(format!("it says so itself, with result code {}", outcome.code)))
-        }
-        _ if answered != i64::from(id) => Err(Broken::Strange("an answer to another question".to_owned())),
-        body => Ok(body),
+    // A notice of disconnection answers no request.
+    if let Body::Extended(outcome) = &body {
+        return Err(Broken::Closed(format!("it says so itself, with result code {}", outcome.code)));
+    }
+    if answered == i64::from(id) {
+        Ok(body)
+    } else {
+        Err(Broken::Strange("an answer to another question".to_owned()))
     }
 }

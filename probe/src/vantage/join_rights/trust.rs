@@ -263,4 +263,80 @@ mod tests {
         assert_eq!(shown(None, ""), ["10.0.0.1"]);
         assert_eq!(shown(None, "corp.example"), ["corp.example"]);
     }
+
+    /// An authority, and a certificate that it gave for a name.
+    struct Given {
+        authority: CertificateDer<'static>,
+        certificate: CertificateDer<'static>,
+    }
+
+    fn given(name: &str, valid: bool) -> Given {
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let authority = params.self_signed(&key).unwrap();
+        let issuer = rcgen::Issuer::new(params, key);
+        let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        if !valid {
+            params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+        }
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &issuer).unwrap();
+        Given { authority: authority.der().clone(), certificate: certificate.der().clone() }
+    }
+
+    fn judged(given: &Given, trust: Trust, host: &str) -> Result<(), Error> {
+        let names = names(Some(host), "corp.example", "10.0.0.1".parse().unwrap());
+        let (provider, seen) = (Arc::new(ring::default_provider()), Arc::new(Seen::default()));
+        let verifier = Verifier { trust, names, provider, seen: seen.clone() };
+        let sent = ServerName::try_from(host.to_owned()).unwrap();
+        let judged =
+            verifier.verify_server_cert(&given.certificate, &[], &sent, &[], UnixTime::now()).map(drop);
+        let (pin, refused) = seen.get().unwrap();
+        assert_eq!((pin, refused), (Pin::of(&given.certificate), judged.clone().err()));
+        judged
+    }
+
+    fn authority(given: &Given) -> Trust {
+        let mut roots = RootCertStore::empty();
+        roots.add(given.authority.clone()).unwrap();
+        Trust { roots: Arc::new(roots), pins: Vec::new() }
+    }
+
+    #[test]
+    fn an_authority_is_believed_about_the_right_names_only() {
+        let dc = given("dc1.corp.example", true);
+        assert_eq!(judged(&dc, authority(&dc), "dc1.corp.example"), Ok(()));
+        assert!(judged(&dc, authority(&dc), "dc2.corp.example").is_err());
+        // A name that an SRV record gave, with a certificate that truly is this host's.
+        let stranger = given("dc.evil.example", true);
+        assert!(judged(&stranger, authority(&stranger), "dc.evil.example").is_err());
+        let domain = given("corp.example", true);
+        assert_eq!(judged(&domain, authority(&domain), "dc1.elsewhere.example"), Ok(()));
+        let expired = given("dc1.corp.example", false);
+        assert!(judged(&expired, authority(&expired), "dc1.corp.example").is_err());
+        assert!(judged(&dc, authority(&stranger), "dc1.corp.example").is_err());
+        assert!(judged(&dc, Trust::default(), "dc1.corp.example").is_err());
+    }
+
+    #[test]
+    fn a_pinned_certificate_is_believed_whatever_its_name() {
+        let (one, other) = (given("x.example", false), given("dc1.corp.example", true));
+        let pinned = Trust { pins: vec![Pin::of(&one.certificate)], ..Trust::default() };
+        assert_eq!(judged(&one, pinned.clone(), "dc1.corp.example"), Ok(()));
+        assert!(judged(&other, pinned, "dc1.corp.example").is_err());
+    }
+
+    #[test]
+    fn a_file_of_authorities_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        fs::write(&file, "no certificate").unwrap();
+        assert!(Trust::new(Some(&file), Vec::new()).unwrap_err().to_string().contains("ca.pem"));
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let authority = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+        fs::write(&file, authority.pem()).unwrap();
+        assert_eq!(Trust::new(Some(&file), Vec::new()).unwrap().roots.len(), 1);
+    }
 }

@@ -147,6 +147,12 @@ fn making_an_account() {
             "quota-path",
             None,
         ),
+    ]);
+}
+
+#[test]
+fn making_an_account_without_a_known_quota() {
+    check(&[
         (
             "quota unreadable",
             |f| {
@@ -306,6 +312,12 @@ fn an_account_that_exists() {
             "account-reuse-unproved",
             None,
         ),
+    ]);
+}
+
+#[test]
+fn an_account_that_an_administrator_made() {
+    check(&[
         (
             "made by an administrator",
             |f| {
@@ -330,6 +342,12 @@ fn an_account_that_exists() {
             "account-reuse-unproved",
             None,
         ),
+    ]);
+}
+
+#[test]
+fn an_account_that_exists_and_is_no_easy_one() {
+    check(&[
         (
             "not writable",
             |f| f.computer = existing(|a| a.may_write = false),
