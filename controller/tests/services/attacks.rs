@@ -177,6 +177,8 @@ async fn numbers_at_their_ends_and_texts_of_strangers_are_kept() {
             icmp_code: 255,
             offender: "::1".to_owned(),
             ttl: 255,
+            sent_bytes: u32::MAX,
+            received_bytes: u32::MAX,
         }];
     }
     link.send(In::Observations(batch)).await;
