@@ -466,6 +466,8 @@ mod tests {
             icmp: Some((255, 255)),
             offender: Some(target.address),
             ttl: Some(255),
+            sent_bytes: u32::MAX,
+            received_bytes: u32::MAX,
         };
         let facts = (0..200).map(|n| (format!("fact-{n}"), text.clone().into())).collect();
         let observed =

@@ -24,21 +24,21 @@ pub(crate) use join_rights::{Credentials, LONGEST_PASSWORD, Pin, Trust};
 
 /// What is to be checked.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub(crate) struct Request {
     /// Number under which the result is handed in.
-    pub number: u32,
+    pub(crate) number: u32,
     /// The check.
-    pub check: CheckKind,
+    pub(crate) check: CheckKind,
     /// Active Directory DNS domain, lower case.
-    pub domain: String,
+    pub(crate) domain: String,
     /// Resolvers that were named for the domain; empty: this host's own.
-    pub dns_servers: Vec<IpAddr>,
+    pub(crate) dns_servers: Vec<IpAddr>,
     /// The domain controllers of the domain that are known.
-    pub targets: Vec<Target>,
+    pub(crate) targets: Vec<Target>,
     /// The one that the check concerns; `None` where it concerns all.
-    pub target: Option<Target>,
+    pub(crate) target: Option<Target>,
     /// Host name of the computer that the check concerns.
-    pub computer: Option<String>,
+    pub(crate) computer: Option<String>,
 }
 
 /// What came of a check.
@@ -87,7 +87,7 @@ impl Means {
 }
 
 /// Does a check. `credentials` are for [`CheckKind::JoinRights`] alone, and go to no other place than the domain controller.
-pub async fn run(
+pub(crate) async fn run(
     engine: Arc<Engine>,
     gate: Gate,
     request: Request,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sekisho_checks::wire::dns::Kind;
 use tokio::{
-    net::{TcpListener, UdpSocket},
+    net::{TcpListener, TcpStream, UdpSocket},
     task::JoinHandle,
     time::timeout,
 };

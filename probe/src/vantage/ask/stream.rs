@@ -1,9 +1,6 @@
 //! A connection on which messages come one after the other.
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-};
+use std::net::{IpAddr, SocketAddr};
 
 use sekisho_checks::wire;
 use tokio::{
