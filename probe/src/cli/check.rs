@@ -40,7 +40,7 @@ const PROGRESS: Duration = Duration::from_millis(200);
     sekisho-probe check corp.example --dns 10.0.0.10\n  \
     sekisho-probe check 10.0.0.10 10.0.0.11 --service smb --service tcp/8443\n  \
     sekisho-probe check dc1.corp.example --format json | jq '.cells[] | select(.outcome != \"open\")'\n\n\
-    Exit: 0 everything is open; 1 usage or failure; 2 something is blocked; 3 something could not be tested.")]
+    Exit: 0 everything is open; 1 usage or failure; 2 something is blocked, or a check has found a problem;\n3 something could not be tested.")]
 pub(super) struct Args {
     /// Domain, host name, address or network (CIDR)
     #[arg(required = true, value_name = "DOMAIN|HOST")]
@@ -379,9 +379,10 @@ fn print(args: &Args, matrix: &Matrix) -> anyhow::Result<()> {
 
 fn exit(matrix: &Matrix) -> ExitCode {
     let any = |what: fn(Outcome) -> bool| matrix.cells.iter().any(|cell| what(cell.outcome));
-    if any(Outcome::is_blocked) {
+    let ended = |status| matrix.checks.iter().any(|check| check.status == status);
+    if any(Outcome::is_blocked) || ended(CheckStatus::Problem) {
         ExitCode::from(2)
-    } else if any(|outcome| outcome != Outcome::Open) {
+    } else if any(|outcome| outcome != Outcome::Open) || ended(CheckStatus::Unknown) {
         ExitCode::from(3)
     } else {
         ExitCode::SUCCESS

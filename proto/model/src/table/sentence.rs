@@ -10,9 +10,11 @@ const FACTS: usize = 3;
 /// Most vantages that a sentence names before it counts the others.
 const VANTAGES: usize = 4;
 /// Facts that say why, in the order of telling.
-const FIRST: [&str; 6] = ["reason", "detail", "icmp", "rst-origin", "ended", "error"];
-/// Facts that differ from attempt to attempt and say nothing of the cause.
-const INCIDENTAL: [&str; 1] = ["silent-attempts"];
+const FIRST: [&str; 8] =
+    ["reason", "detail", "icmp", "rst-origin", "ended", "no-certificate", "data", "error"];
+/// Facts that say nothing of the cause, or are told otherwise: counts, and where a flow ends.
+const INCIDENTAL: [&str; 7] =
+    ["silent-attempts", "last-hop", "next-hop", "filter-at", "rst-ttl", "reply-ttl", "attempts-answered"];
 
 /// Flows of one vantage with one cause.
 struct Group<'a> {
@@ -127,7 +129,7 @@ fn matters(cell: &Cell) -> bool {
 
 /// What the observation itself says about the cause, without what differs from attempt to attempt.
 fn told(cell: &Cell) -> String {
-    let by = cell.by.map(|by| format!(" by {by}")).unwrap_or_default();
+    let by = cell.by.map_or_else(|| place(cell), |by| format!(" by {by}"));
     let facts = match cell.outcome {
         Outcome::Open => "intermittent".to_owned(),
         Outcome::Closed
@@ -140,6 +142,21 @@ fn told(cell: &Cell) -> String {
         | Outcome::Missed => facts(&cell.facts),
     };
     if facts.is_empty() { by } else { format!("{by} ({facts})") }
+}
+
+/// Where a flow that the path blocks ends, as far as its trace tells.
+fn place(cell: &Cell) -> String {
+    let hop = |name: &str| cell.facts.get(name).map(|hop| clean(&hop.to_string()));
+    match (hop("last-hop"), hop("next-hop")) {
+        (Some(last), Some(_)) if cell.facts.contains_key("filter-at") => {
+            format!(" at {last} or at the target")
+        }
+        (None, Some(_)) if cell.facts.contains_key("filter-at") => " at the target".to_owned(),
+        (Some(last), Some(next)) => format!(" between {last} and {next}"),
+        (Some(last), None) => format!(" behind {last}"),
+        (None, Some(next)) => format!(" before {next}"),
+        (None, None) => String::new(),
+    }
 }
 
 fn cause(group: &Group<'_>) -> String {
@@ -176,10 +193,10 @@ fn phrase(name: &str, fact: &Fact) -> Option<String> {
     let text = clean(&fact.to_string());
     match (name, fact) {
         (_, Fact::Flag(false)) => None,
-        (_, Fact::Flag(true)) => Some(clean(name)),
         ("reason" | "detail" | "error", _) => Some(text),
         ("rst-origin", _) => Some(match text.as_str() {
             "device" => "RST from a device before the target".to_owned(),
+            "target" => "RST of the target".to_owned(),
             "target-or-last-hop" => "RST of the target, or of the last hop before it".to_owned(),
             _ => "RST, whose is not proven".to_owned(),
         }),
@@ -189,8 +206,15 @@ fn phrase(name: &str, fact: &Fact) -> Option<String> {
             "reset-without-reply" => "accepts, then resets without a reply".to_owned(),
             _ => text,
         }),
+        ("data", _) => Some(match text.as_str() {
+            "acknowledged" => "what was sent is acknowledged".to_owned(),
+            _ => "what was sent is not acknowledged".to_owned(),
+        }),
+        ("syn-proxy", _) => Some("something on the way accepts connections in its name".to_owned()),
+        ("no-certificate", _) => Some("as without a certificate".to_owned()),
         ("icmp", _) if !text.starts_with("ICMP") => Some(format!("ICMP {text}")),
         ("icmp", _) => Some(text),
+        (_, Fact::Flag(true)) => Some(clean(name)),
         (_, Fact::Integer(_) | Fact::Text(_)) => Some(format!("{} {text}", clean(name))),
     }
 }

@@ -319,3 +319,27 @@ fn columns_are_aligned_by_what_a_terminal_shows() {
         rows.iter().map(|row| row.iter().map(ToString::to_string).collect()).collect();
     assert_eq!(columns(&rows), "ID  VANTAGE  HOST\n1   本社     srv1\n22  vlan20   ?[1msrv2\n");
 }
+
+#[test]
+fn where_a_flow_ends_is_told() {
+    let blocked = |last: Option<&str>, next: Option<&str>, end: bool| {
+        let mut cell = cell("vlan20", "smb", Outcome::Filtered);
+        let hops = [("last-hop", last), ("next-hop", next)];
+        cell.facts.extend(hops.iter().filter_map(|(name, hop)| Some(((*name).to_owned(), (*hop)?.into()))));
+        if end {
+            cell.facts.insert("filter-at".to_owned(), "last-hop-or-target".into());
+        }
+        render(&Matrix { sweep: None, cells: vec![cell], checks: vec![] }, &PLAIN)
+    };
+    for (last, next, end, told) in [
+        (Some("10.77.20.1"), Some("10.77.254.2"), false, "filtered between 10.77.20.1 and 10.77.254.2 ("),
+        (Some("10.77.254.2"), Some("10.77.1.10"), true, "filtered at 10.77.254.2 or at the target ("),
+        (Some("10.77.20.1"), None, false, "filtered behind 10.77.20.1 ("),
+        (None, Some("10.77.20.1"), false, "filtered before 10.77.20.1 ("),
+        (None, Some("10.77.1.10"), true, "filtered at the target ("),
+        (None, None, false, "filtered ("),
+    ] {
+        let text = blocked(last, next, end);
+        assert!(text.contains(told) && !text.contains("last-hop"), "{told}: {text}");
+    }
+}
