@@ -5,6 +5,7 @@
 //! under test, and of that only what has the check's own pairs of ports, and ICMP errors about it, is written.
 
 mod pcapng;
+mod shelf;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -13,19 +14,22 @@ use std::{
     net::{IpAddr, SocketAddr},
     os::unix::fs::OpenOptionsExt,
     path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use sekisho_model::Transport;
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::task::JoinHandle;
+
+pub(crate) use shelf::Shelf;
 
 use crate::net::{
-    sockets::{self, Pair},
+    sockets::{self, Keeper, Pair},
     tap::{Header, Next, Packet, Tap},
 };
 
 /// Most bytes of packets kept. What comes beyond is counted.
-const MOST_BYTES: usize = 64 << 20;
+const MOST_BYTES: usize = 32 << 20;
 /// After the check, packets that are still on their way are waited for.
 const LINGER: Duration = Duration::from_millis(150);
 
@@ -37,12 +41,12 @@ pub(crate) struct Written {
     pub(crate) left_out: usize,
 }
 
-/// A capture under way.
+/// A capture under way. It ends when this value goes.
 #[derive(Debug)]
 pub(crate) struct Capture {
-    file: File,
-    stop: oneshot::Sender<()>,
-    kept: JoinHandle<Kept>,
+    kept: Arc<Mutex<Kept>>,
+    listening: JoinHandle<()>,
+    _keeper: Keeper,
 }
 
 #[derive(Debug, Default)]
@@ -53,45 +57,35 @@ struct Kept {
 }
 
 impl Capture {
-    /// Creates the file, readable for its owner only, and begins.
+    /// Begins.
     ///
     /// # Errors
-    /// The file cannot be written, or this process may not see packets.
-    pub(crate) fn begin(file: &Path) -> io::Result<Self> {
+    /// Mostly that this process may not see packets.
+    pub(crate) fn begin() -> io::Result<Self> {
         let mut tap = Tap::open()?;
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)?;
-        sockets::keep();
-        let (stop, mut stopped) = oneshot::channel();
-        let kept = tokio::spawn(async move {
-            let mut kept = Kept::default();
+        let kept = Arc::new(Mutex::new(Kept::default()));
+        let keeps = kept.clone();
+        let listening = tokio::spawn(async move {
             loop {
-                tokio::select! {
-                    packet = tap.next() => match packet {
-                        Ok(packet) => kept.take(packet),
-                        Err(error) => {
-                            tracing::warn!(%error, "the capture ends early");
-                            return kept;
-                        }
-                    },
-                    _ = &mut stopped => return kept,
+                match tap.next().await {
+                    Ok(packet) => lock(&keeps).take(packet),
+                    Err(error) => return tracing::warn!(%error, "the capture ends early"),
                 }
             }
         });
-        Ok(Self { file, stop, kept })
+        Ok(Self { kept, listening, _keeper: Keeper::new() })
     }
 
-    /// Ends the capture and writes what belongs to pairs that `wanted` names.
+    /// Writes what has been seen so far of the pairs that `wanted` names.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(crate) async fn end(self, wanted: impl Fn(&Pair) -> bool) -> io::Result<Written> {
+    pub(crate) async fn write(&self, file: File, wanted: impl Fn(&Pair) -> bool) -> io::Result<Written> {
         tokio::time::sleep(LINGER).await;
-        // Whoever listens for it may be gone already.
-        self.stop.send(()).ok();
-        let kept = self.kept.await.map_err(io::Error::other)?;
         let ours = Ours::of(sockets::kept().into_iter().filter(wanted));
-        let mut out = BufWriter::new(self.file);
+        let mut out = BufWriter::new(file);
         out.write_all(&pcapng::head())?;
+        let kept = lock(&self.kept);
         let mut written = Written { packets: 0, left_out: kept.left_out };
         for (_, packet) in kept.packets.iter().filter(|(header, _)| ours.has(header)) {
             out.write_all(&pcapng::packet(packet.at, &packet.bytes))?;
@@ -102,9 +96,37 @@ impl Capture {
     }
 }
 
+impl Drop for Capture {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
+}
+
+fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Creates or empties a file for packets. Only its owner may read it.
+///
+/// # Errors
+/// It cannot be written.
+pub(crate) fn create(file: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)
+}
+
 impl Kept {
+    /// Keeps a packet to or from an address that this process talks to, or an error about one.
     fn take(&mut self, packet: Packet) {
         let Some(header) = Header::of(&packet.bytes) else { return };
+        let quoted = match header.next {
+            Next::Icmp { quoted: Some((from, to)), .. } => [from, to],
+            Next::Icmp { quoted: None, .. } | Next::Tcp { .. } | Next::Udp { .. } | Next::Other => {
+                [header.from, header.to]
+            }
+        };
+        if !sockets::any_to(&[header.from, header.to, quoted[0], quoted[1]]) {
+            return;
+        }
         if self.bytes.saturating_add(packet.bytes.len()) > MOST_BYTES {
             self.left_out += 1;
             return;

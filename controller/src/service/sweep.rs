@@ -1,12 +1,11 @@
 //! Sweeps: asked for, watched, cancelled.
 
-use std::{collections::BTreeSet, str::FromStr};
+mod request;
 
-use sekisho_domain::{
-    Capture,
-    profile::{self, Contents, ProfileError},
-};
-use sekisho_model::{CheckKind, ComputerName, DEFAULT_PROFILE, SweepState, SweepSummary};
+use std::str::FromStr;
+
+use sekisho_domain::profile::{self, ProfileError};
+use sekisho_model::{DEFAULT_PROFILE, SweepState, SweepSummary};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::PgConnection;
@@ -20,6 +19,8 @@ use crate::store::{
     job::Job,
     sweep::{NewSweep, Summary},
 };
+
+pub use request::SweepRequest;
 
 /// Which sweep is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,23 +58,6 @@ impl std::fmt::Display for SweepRef {
             Self::Latest(back) => write!(f, "latest~{back}"),
         }
     }
-}
-
-/// What to sweep. What is not named means everything.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct SweepRequest {
-    /// Only this domain.
-    pub domain: Option<String>,
-    /// Name of the profile; `domain-join` when absent.
-    pub profile: Option<String>,
-    /// Only these vantages.
-    pub vantages: Vec<String>,
-    /// Look for the accounts of these computers too, besides those of the inventory: names without domain. At most 64.
-    pub computers: Vec<String>,
-    /// Keep the packets of these flows in a file on each probe's own host: `TARGET/SERVICE`, such as
-    /// `dc1.corp.example/smb`. At most 16.
-    pub captures: Vec<String>,
 }
 
 /// Where a sweep stands.
@@ -152,10 +136,6 @@ pub struct SweepDetail {
 
 /// Most sweeps in one answer.
 const MOST: u32 = 1_000;
-/// Most computers that a sweep is asked to look for besides those of the inventory. More are refused.
-const COMPUTERS: usize = 64;
-/// Most flows whose packets a sweep is asked to keep. More are refused.
-const CAPTURES: usize = 16;
 
 impl Services {
     /// Starts a sweep.
@@ -169,8 +149,8 @@ impl Services {
         let contents = profile::contents(profile, &own).map_err(|error| match error {
             ProfileError::Unknown { .. } => Error::NotFound(error.to_string()),
         })?;
-        let computers = computers(&request.computers, profile, &contents)?;
-        let captures = captures(&request.captures, profile, &contents)?;
+        let computers = request::computers(&request.computers, profile, &contents)?;
+        let captures = request::captures(&request.captures, profile, &contents)?;
         let services: Vec<String> = contents.services.iter().map(|service| service.name()).collect();
         let checks: Vec<String> = contents.checks.iter().map(ToString::to_string).collect();
         let domains = chosen_domains(&mut transaction, request.domain.as_deref()).await?;
@@ -251,41 +231,6 @@ impl Services {
         commit(transaction).await?;
         Ok(detail)
     }
-}
-
-/// The names of computers to look for, as accounts have them, each once.
-fn computers(names: &[String], profile: &str, contents: &Contents) -> Result<Vec<String>> {
-    at_most("computers", names.len(), COMPUTERS)?;
-    if !names.is_empty() && !contents.checks.contains(&CheckKind::ComputerAccount) {
-        return Err(Error::Invalid(format!(
-            "profile {profile} looks for no computer; profiles domain-join and full do"
-        )));
-    }
-    let names = names.iter().map(|name| name.parse::<ComputerName>());
-    let names: BTreeSet<_> =
-        names.collect::<std::result::Result<_, _>>().map_err(|error| Error::Invalid(error.to_string()))?;
-    Ok(names.iter().map(ToString::to_string).collect())
-}
-
-/// The flows whose packets are to be kept.
-fn captures(flows: &[String], profile: &str, contents: &Contents) -> Result<Vec<String>> {
-    at_most("captures", flows.len(), CAPTURES)?;
-    let parsed = |flow: &String| {
-        let capture: Capture = flow.parse().map_err(Error::Invalid)?;
-        let service = capture.service();
-        if !contents.services.contains(&service) {
-            return Err(Error::Invalid(format!("profile {profile} does not test {service}")));
-        }
-        Ok(capture.to_string())
-    };
-    flows.iter().map(parsed).collect()
-}
-
-fn at_most(what: &str, count: usize, most: usize) -> Result<()> {
-    if count > most {
-        return Err(Error::Invalid(format!("{count} {what}; a sweep has at most {most}")));
-    }
-    Ok(())
 }
 
 async fn chosen_domains(connection: &mut PgConnection, name: Option<&str>) -> Result<Vec<Domain>> {

@@ -1,14 +1,16 @@
 //! The jobs of this probe: what runs, and what came of it into the spool.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
+    io,
     net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use jiff::Timestamp;
-use sekisho_model::{Outcome, Transport};
+use sekisho_checks::exchange::MAPPER;
+use sekisho_model::{Fact, Outcome, Service, Transport};
 use sekisho_proto::limits;
 use tokio::{
     sync::mpsc,
@@ -17,7 +19,9 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
+    capture::{Capture, Shelf},
     convert::{self, Job, JobTask},
+    net::sockets::Pair,
     resolver::Resolver,
     runner::{Engine, Gate, Observed, Target, Task},
     scope::Scope,
@@ -121,7 +125,7 @@ impl Means {
         let mut flows: Vec<(Target, Vec<Task>)> =
             job.targets.iter().map(|t| (t.clone(), Vec::new())).collect();
         let (mut discoveries, mut checks) = (Vec::new(), Vec::new());
-        let mut captures = HashSet::new();
+        let mut captures = HashMap::new();
         for task in job.tasks {
             match task {
                 JobTask::Refused { number, reason, detail } => {
@@ -132,7 +136,7 @@ impl Means {
                 JobTask::Check { place, task, capture } => {
                     let Some((target, tasks)) = flows.get_mut(place) else { continue };
                     if capture {
-                        captures.insert(task.number);
+                        captures.insert(task.number, (target.address, task.service));
                     }
                     match scope.permit(target.address, task.service) {
                         Ok(()) => tasks.push(task),
@@ -154,21 +158,64 @@ impl Means {
         );
     }
 
-    /// Tests flows. One whose packets were wanted and are not kept says so.
-    async fn test(&self, job: Uuid, flows: Vec<(Target, Vec<Task>)>, captures: &HashSet<u32>, gate: Gate) {
+    /// Tests flows. Packets that were wanted are put on the shelf; where they cannot be, the flow says so.
+    async fn test(
+        &self,
+        job: Uuid,
+        flows: Vec<(Target, Vec<Task>)>,
+        captures: &HashMap<u32, (IpAddr, Service)>,
+        gate: Gate,
+    ) {
         if flows.is_empty() {
             return;
         }
         let (sink, mut seen) = mpsc::channel::<Observed>(UNDER_WAY);
+        let capture = if captures.is_empty() { None } else { Some(Capture::begin()) };
         let keep = async {
             while let Some(mut observed) = seen.recv().await {
-                if captures.contains(&observed.number) && !observed.facts.contains_key("capture-file") {
-                    observed.facts.insert("capture".to_owned(), "not-kept".into());
+                if let Some(endpoint) = captures.get(&observed.number) {
+                    let (name, value) = self.shelve(job, &capture, *endpoint, &observed).await;
+                    observed.facts.insert(name.to_owned(), value.into());
                 }
                 self.keep(job, observed, &[]).await;
             }
         };
         tokio::join!(self.engine.clone().run(flows, gate, sink), keep);
+    }
+
+    /// Writes the packets of a flow that was tested. Gives the fact that says where they are, or why they are nowhere.
+    async fn shelve(
+        &self,
+        job: Uuid,
+        capture: &Option<io::Result<Capture>>,
+        (address, service): (IpAddr, Service),
+        observed: &Observed,
+    ) -> (&'static str, String) {
+        let capture = match capture {
+            Some(Ok(capture)) => capture,
+            Some(Err(error)) => {
+                return ("capture", format!("not kept: this probe may not see packets ({error})"));
+            }
+            None => return ("capture", "not kept".to_owned()),
+        };
+        let mapped = match observed.facts.get("port") {
+            Some(Fact::Integer(port)) => u16::try_from(*port).ok(),
+            Some(Fact::Flag(_) | Fact::Text(_)) | None => None,
+        };
+        let ports = [service.port(), mapped, service.port().is_none().then_some(MAPPER)];
+        let is_of = |pair: &Pair| {
+            pair.remote.ip() == address
+                && pair.transport == service.transport()
+                && (pair.local.is_none() || ports.contains(&Some(pair.remote.port())))
+        };
+        let written = match Shelf::of(&self.state).place(job, observed.number) {
+            Ok((path, file)) => capture.write(file, is_of).await.map(|_| path),
+            Err(error) => Err(error),
+        };
+        match written {
+            Ok(path) => ("capture-file", path.display().to_string()),
+            Err(error) => ("capture", format!("not kept: {error}")),
+        }
     }
 
     /// Does checks of the vantage, some at the same time. Dropping the future ends all of them.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    fs::File,
     io::{IsTerminal, Write},
     net::IpAddr,
     process::ExitCode,
@@ -19,7 +20,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{Color, credentials::JoinArgs};
 use crate::{
-    capture::Capture,
+    capture::{self, Capture},
     net::IcmpAccess,
     resolver::{ResolveError, Resolver},
     runner::{Engine, Gate, Observed, Rates, Target, Task},
@@ -118,26 +119,26 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn begin_capture(args: &Args) -> anyhow::Result<Option<Capture>> {
-    let Some(file) = &args.pcap else { return Ok(None) };
-    let capture = Capture::begin(file).with_context(|| {
-        format!(
-            "--pcap {}: cannot capture packets; seeing them needs CAP_NET_RAW (run this as root), and the file must be writable",
-            file.display()
-        )
+/// Opens the file first: what cannot be written is said before the check, not after it.
+fn begin_capture(args: &Args) -> anyhow::Result<Option<(Capture, File)>> {
+    let Some(path) = &args.pcap else { return Ok(None) };
+    let shown = path.display();
+    let capture = Capture::begin().with_context(|| {
+        format!("--pcap {shown}: this process may not see packets: run it as root, or give it CAP_NET_RAW")
     })?;
-    Ok(Some(capture))
+    let file = capture::create(path).with_context(|| format!("--pcap {shown}: cannot write it"))?;
+    Ok(Some((capture, file)))
 }
 
-async fn end_capture(args: &Args, capture: Option<Capture>) -> anyhow::Result<()> {
-    let (Some(capture), Some(file)) = (capture, &args.pcap) else { return Ok(()) };
-    let file = file.display();
-    let written = capture.end(|_| true).await.with_context(|| format!("cannot write {file}"))?;
+async fn end_capture(args: &Args, capture: Option<(Capture, File)>) -> anyhow::Result<()> {
+    let (Some((capture, file)), Some(path)) = (capture, &args.pcap) else { return Ok(()) };
+    let path = path.display();
+    let written = capture.write(file, |_| true).await.with_context(|| format!("cannot write {path}"))?;
     let left_out = match written.left_out {
         0 => String::new(),
         count => format!("; {count} more did not fit in memory"),
     };
-    eprintln!("{} packets are in {file}{left_out}", written.packets);
+    eprintln!("{} packets are in {path}{left_out}", written.packets);
     Ok(())
 }
 
