@@ -168,6 +168,7 @@ fn pool(name: &str) -> Outcome<Vec<Vec<u8>>> {
                     "exchange kerberos-tcp" | "exchange kpasswd-tcp" if !octets.starts_with(&[0, 0]) => {
                         pool.push(sekisho_checks::wire::kerberos::framed(&octets));
                     }
+                    "spnego" => pool.extend(tokens(&octets)),
                     _ => pool.push(octets),
                 }
             }
@@ -181,6 +182,16 @@ fn pool(name: &str) -> Outcome<Vec<Vec<u8>>> {
         pool.push([&[0x16, 3, 3, 0, 42, 2, 0, 0, 38, 3, 3][..], &[7; 32], &[0, 0xc0, 0x2f, 0]].concat());
     }
     Ok(pool)
+}
+
+/// What looks like a token of SPNEGO, in a message that carries one.
+fn tokens(message: &[u8]) -> Vec<Vec<u8>> {
+    let token = |start: usize| {
+        let rest = message.get(start..)?;
+        let total = sekisho_checks::wire::ber::measure(rest, rest.len(), "a token").ok()??;
+        [0x60, 0xa1].contains(rest.first()?).then(|| rest.get(..total).map(<[u8]>::to_vec))?
+    };
+    (0..message.len()).filter_map(token).collect()
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

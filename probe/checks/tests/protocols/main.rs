@@ -7,6 +7,8 @@ mod exchanges;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+mod read_back;
+#[cfg(test)]
 mod replies;
 #[cfg(test)]
 mod requests;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use sekisho_checks::exchange::{Exchange, Expected, Progress, begin, mapped_ports};
+use sekisho_checks::exchange::{Expected, Progress, begin, mapped_ports};
 use sekisho_checks::wire::ldap::Operation;
 use sekisho_checks::wire::rpc::Mapping;
 use sekisho_checks::wire::{cldap, dns, http, kerberos, ldap, nmf, ntp, rpc, smb, spnego};
