@@ -75,9 +75,8 @@ pub fn decode(der: &[u8]) -> Result<Certificate, Error> {
 
 fn names(certificate: &X509Certificate<'_>) -> Result<Option<Vec<String>>, Error> {
     let extension = certificate.subject_alternative_name().map_err(|_| Error::Malformed(WHAT))?;
-    let dns_name = |name: &GeneralName<'_>| match name {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
-        _ => None,
+    let dns_name = |name: &GeneralName<'_>| {
+        if let GeneralName::DNSName(name) = name { Some((*name).to_owned()) } else { None }
     };
     Ok(extension.map(|extension| extension.value.general_names.iter().filter_map(dns_name).collect()))
 }

@@ -51,7 +51,7 @@ impl StartTls {
                     self.stage = Stage::Asking(Box::new(asking));
                     self.read(&rest)
                 }
-                progress => progress,
+                progress @ (Progress::Waiting | Progress::Proven(_) | Progress::Wrong(_)) => progress,
             },
             Stage::Asking(stream) => match stream.input(bytes) {
                 Progress::Proven(_) if stream.dialogue().agreed => {
@@ -59,7 +59,7 @@ impl StartTls {
                     self.secure(&rest)
                 }
                 Progress::Proven(facts) => self.proven(facts),
-                progress => progress,
+                progress @ (Progress::Waiting | Progress::Wrong(_)) => progress,
             },
             Stage::Securing { .. } => self.shake_hands(bytes),
         }
@@ -152,8 +152,9 @@ impl Dialogue for Upgrade {
         let message = ldap::decode(message)?;
         Ok(match message.operation {
             Operation::Extended(outcome) => {
-                self.agreed = outcome.code == 0 && message.id == i64::from(ID);
-                answer(&outcome).proven()
+                let answers = message.id == i64::from(ID);
+                self.agreed = answers && outcome.code == 0;
+                answer(&outcome, answers).proven()
             }
             // What is left of the read.
             Operation::Entry(_) | Operation::Done(_) | Operation::Other(_) => Progress::Waiting,
@@ -169,10 +170,11 @@ impl Dialogue for Upgrade {
     }
 }
 
-fn answer(outcome: &Outcome<'_>) -> Report {
+/// A notice of disconnection answers no request, and its code is not about StartTLS.
+fn answer(outcome: &Outcome<'_>, answers: bool) -> Report {
     let report = Report::default();
-    match outcome.code {
-        UNAVAILABLE => report.fact("starttls", "unavailable"),
-        code => report.fact("starttls", "refused").fact("starttls-code", code),
+    if answers && outcome.code == UNAVAILABLE {
+        return report.fact("starttls", "unavailable");
     }
+    report.fact("starttls", "refused").fact("starttls-code", outcome.code)
 }

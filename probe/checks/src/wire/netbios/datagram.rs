@@ -13,7 +13,7 @@ const ERROR: u8 = 0x13;
 const QUERY: u8 = 0x14;
 const POSITIVE: u8 = 0x15;
 const NEGATIVE: u8 = 0x16;
-/// First fragment, and the only one; the sender is a mixed node, as Windows says of itself.
+/// First fragment, and no more of them; the sender is a mixed node.
 const WHOLE: u8 = 0x0a;
 /// More fragments follow.
 const MORE: u8 = 0x01;
