@@ -27,6 +27,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("dnsmasq", "dnsmasq-base"),
     ("faketime", "faketime"),
     ("openssl", "openssl"),
+    ("sysctl", "procps"),
 ];
 
 /// Files that no program stands for.
