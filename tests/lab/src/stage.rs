@@ -41,12 +41,18 @@ pub(crate) fn set(lab: &str, state: &State, scene: &'static Scene) -> anyhow::Re
     for program in &scene.programs {
         started.programs.push(start(lab, scene, program)?);
     }
-    for (node, rules) in &scene.nft {
-        let table = scene.table();
-        network::nft(lab, node, &format!("table ip {table} {{\n{rules}\n}}\n"))?;
-    }
+    rules(lab, scene)?;
     forget(lab)?;
     Ok(started)
+}
+
+/// Loads the nft tables of a scene, in place of those that are there with all that they have counted.
+pub(crate) fn rules(lab: &str, scene: &Scene) -> anyhow::Result<()> {
+    let table = scene.table();
+    scene.nft.iter().try_for_each(|(node, rules)| {
+        let clear = format!("table ip {table}\ndelete table ip {table}\n");
+        network::nft(lab, node, &format!("{clear}table ip {table} {{\n{rules}\n}}\n"))
+    })
 }
 
 /// Strikes a scene, also one that was set up in part. Goes through to the end; the error is that of the first part that
