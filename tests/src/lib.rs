@@ -15,6 +15,6 @@ pub use controller::Controller;
 pub use postgres::Postgres;
 pub use probe::Probe;
 pub use programs::Programs;
-pub use verdicts::{Difference, compare};
+pub use verdicts::{Difference, compare, compare_checks, runs};
 pub use wait::wait_for;
 pub use world::World;

@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
-use sekisho_lab::{Expectation, WantedFacts, unmet};
-use sekisho_model::{Cell, Facts, Service};
+use anyhow::Context;
+use sekisho_lab::{Expectation, ExpectedCheck, WantedFacts, unmet};
+use sekisho_model::{Cell, Check, Facts, Service};
 
 /// A flow that was judged wrongly.
 #[derive(Debug)]
@@ -40,6 +41,35 @@ pub fn compare(truth: &[Expectation], cells: &[Cell]) -> Vec<Difference> {
         differences.push(Difference(format!("{} cells for {} flows", found.len(), truth.len())));
     }
     differences
+}
+
+/// Compares the checks of a vantage with the truth: status and facts. `found` is what concerns one target.
+#[must_use]
+pub fn compare_checks(truth: &[ExpectedCheck], found: &[Check]) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    for row in truth {
+        let what = format!("{} → {} {}", row.vantage, row.target.as_deref().unwrap_or("-"), row.check);
+        let Some(check) = found.iter().find(|check| check.check == row.check) else {
+            differences.push(Difference(format!("{what}: not done")));
+            continue;
+        };
+        if check.status != row.status {
+            let text =
+                format!("{what}: true is {}, found {}; facts {:?}", row.status, check.status, check.facts);
+            differences.push(Difference(text));
+        }
+        differences.extend(facts(&what, &row.facts, &check.facts));
+    }
+    differences
+}
+
+/// How often a truth is checked: `SEKISHO_TRUTH_RUNS`, or 20 times.
+///
+/// # Errors
+/// It is not a number.
+pub fn runs() -> anyhow::Result<u32> {
+    std::env::var("SEKISHO_TRUTH_RUNS")
+        .map_or(Ok(20), |runs| runs.parse().context("SEKISHO_TRUTH_RUNS is not a number"))
 }
 
 /// The facts that are not as they must be.

@@ -6,10 +6,10 @@
 
 use std::{process::Stdio, time::Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use sekisho_lab::{Expectation, Lab, Options, truth};
 use sekisho_model::Matrix;
-use sekisho_tests::{Programs, compare};
+use sekisho_tests::{Programs, compare, runs};
 
 const VLANS: [&str; 3] = ["vlan10", "vlan20", "vlan30"];
 
@@ -36,10 +36,7 @@ fn holds_for_nobody_with_five_percent_loss_each_way() {
 }
 
 fn holds(name: &str, user: User, loss: u8) -> anyhow::Result<()> {
-    let runs: u32 = match std::env::var("SEKISHO_TRUTH_RUNS") {
-        Ok(runs) => runs.parse().context("SEKISHO_TRUTH_RUNS is not a number")?,
-        Err(_) => 20,
-    };
+    let runs = runs()?;
     let programs = Programs::new()?;
     let mut lab = Lab::up(&Options::named(format!("t-truth-{name}-{}", std::process::id())))?;
     lab.loss(loss)?;

@@ -122,16 +122,18 @@ impl Domain {
             return Ok(());
         }
         ui::note("provisioning the domain controller; this takes some seconds, once");
-        self.first()?.provision()?;
-        // The first start makes certificates and registers names. Nothing of it is left to later starts.
-        let sound = Variation::default();
-        for dc in &self.controllers {
-            let mut programs = dc.launch(Services::All, &sound)?;
-            dc.wait(&mut programs)?;
-            self.settle(dc)?;
-            dc.stop()?;
-            samba::reap(programs);
+        let mut running = Vec::new();
+        for (place, dc) in self.controllers.iter().enumerate() {
+            if place == 0 { dc.provision()? } else { dc.join()? }
+            // The first start makes certificates and registers names. Nothing of it is left to later starts.
+            let mut programs = dc.launch(Services::All, &Variation::default())?;
+            let answers = dc.wait(&mut programs);
+            running.extend(programs);
+            answers?;
         }
+        self.controllers.iter().try_for_each(|dc| self.settle(dc))?;
+        self.stop()?;
+        samba::reap(running);
         self.store(archive)
     }
 

@@ -305,6 +305,15 @@ impl Lab {
         self.strike(scene).with_context(|| format!("end scene {name}"))
     }
 
+    /// Sets the access lists of a scene that is on back to their beginning: what they count and remember is forgotten.
+    ///
+    /// # Errors
+    /// Where it is not on, or nft fails.
+    pub fn rewind(&self, scene: &Scene) -> anyhow::Result<()> {
+        ensure!(self.scenes().any(|on| on.name == scene.name), "scene {} is not on", scene.name);
+        stage::rules(&self.name, scene)
+    }
+
     fn strike(&mut self, scene: &'static Scene) -> anyhow::Result<()> {
         self.state.scenes.retain(|name| name != scene.name);
         let struck = stage::strike(&self.name, &self.state, scene);

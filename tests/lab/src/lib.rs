@@ -32,7 +32,7 @@ pub use signal::Signal;
 pub use state::{Condition, Summary, list};
 pub use topology::{Kind, Node, Topology, topology};
 pub use truth::{Expectation, farm_truth, truth};
-pub use wanted::{Near, Wanted, WantedFacts, unmet};
+pub use wanted::{Near, Not, Wanted, WantedFacts, unmet};
 
 /// The lab as an inventory for `sekisho apply`.
 #[must_use]

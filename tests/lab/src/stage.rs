@@ -41,11 +41,18 @@ pub(crate) fn set(lab: &str, state: &State, scene: &'static Scene) -> anyhow::Re
     for program in &scene.programs {
         started.programs.push(start(lab, scene, program)?);
     }
-    for (node, rules) in &scene.nft {
-        let table = scene.table();
-        network::nft(lab, node, &format!("table ip {table} {{\n{rules}\n}}\n"))?;
-    }
+    rules(lab, scene)?;
+    forget(lab)?;
     Ok(started)
+}
+
+/// Loads the nft tables of a scene, in place of those that are there with all that they have counted.
+pub(crate) fn rules(lab: &str, scene: &Scene) -> anyhow::Result<()> {
+    let table = scene.table();
+    scene.nft.iter().try_for_each(|(node, rules)| {
+        let clear = format!("table ip {table}\ndelete table ip {table}\n");
+        network::nft(lab, node, &format!("{clear}table ip {table} {{\n{rules}\n}}\n"))
+    })
 }
 
 /// Strikes a scene, also one that was set up in part. Goes through to the end; the error is that of the first part that
@@ -69,9 +76,16 @@ pub(crate) fn strike(lab: &str, state: &State, scene: &'static Scene) -> anyhow:
         results.push(network::configure(lab, node, &commands.off));
     }
     results.push(remove_nodes(lab, scene));
+    results.push(forget(lab));
     let folder = folder(lab, scene);
     results.push(fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display())));
     results.into_iter().collect::<anyhow::Result<()>>().map(|()| started)
+}
+
+/// What nodes have learned of their paths: it was learned in other circumstances.
+fn forget(lab: &str) -> anyhow::Result<()> {
+    let nodes = topology().nodes.iter();
+    nodes.map(|node| network::configure(lab, &node.name, "route flush cache\ntcp_metrics flush\n")).collect()
 }
 
 /// The nodes that a scene brings, with their cables; routes also of nodes that are there.
@@ -139,7 +153,9 @@ fn run(lab: &str, scene: &Scene, node: &str, argv: &[String]) -> anyhow::Result<
 fn start(lab: &str, scene: &Scene, wanted: &Program) -> anyhow::Result<Child> {
     let namespace = namespace::name(lab, &wanted.node);
     let log = folder(lab, scene).join(format!("{}.log", wanted.node));
-    let child = program::start(&namespace, &wanted.run, &log)?;
+    let folder = folder(lab, scene).display().to_string();
+    let argv = wanted.run.iter().map(|word| word.replace("FOLDER", &folder));
+    let child = program::start(&namespace, argv, &log)?;
     ready::wait_for_listeners(&namespace, &wanted.listens)?;
     Ok(child)
 }

@@ -27,6 +27,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("dnsmasq", "dnsmasq-base"),
     ("faketime", "faketime"),
     ("openssl", "openssl"),
+    ("sysctl", "procps"),
 ];
 
 /// Files that no program stands for.
@@ -136,7 +137,10 @@ pub(crate) fn describe(command: &Command) -> String {
     std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|word| word.to_string_lossy())
-        .map(|word| if word.starts_with("--adminpass=") { "--adminpass=...".into() } else { word })
+        .map(|word| match word.split_once('=') {
+            Some((name @ ("--adminpass" | "--username"), _)) => format!("{name}=...").into(),
+            _ => word,
+        })
         .collect::<Vec<_>>()
         .join(" ")
 }

@@ -52,6 +52,9 @@ pub struct Node {
     pub resolver: Option<Ipv4Addr>,
     /// File of its access list.
     pub(crate) acl: Option<String>,
+    /// A domain controller that joins the domain as one that only reads.
+    #[serde(default)]
+    pub(crate) read_only: bool,
     /// TCP ports that accept and say nothing.
     #[serde(default)]
     pub(crate) silent: Vec<u16>,

@@ -8,13 +8,21 @@ use std::{
 };
 
 use anyhow::Context;
-use sekisho_model::{Outcome, Transport};
+use sekisho_model::{Outcome, Protocol, Transport};
 
 use crate::{Expectation, Lab, Signal, namespace, ready, tool, truth};
 
-/// UDP ports for which nmap has no payload of its own that is answered, with one: a Kerberos AS-REQ for a user that does
-/// not exist, and a change of password that holds neither ticket nor password.
-const PAYLOADS: [(u16, &str); 2] = [(88, AS_REQ), (464, "0010000100056e033001007503300100")];
+/// UDP ports with a payload that is answered. nmap has none for the first two: a Kerberos AS-REQ for a user that does not
+/// exist, and a change of password that holds neither ticket nor password. With its own for LDAP the answer is too large
+/// for paths on which fragments are lost: this one asks the rootDSE for `dnsHostName` alone.
+const PAYLOADS: [(u16, &str); 3] = [
+    (88, AS_REQ),
+    (464, "0010000100056e033001007503300100"),
+    (
+        389,
+        "3032020101632d04000a01000a0100020100020100010100870b6f626a656374436c617373300d040b646e73486f73744e616d65",
+    ),
+];
 
 const AS_REQ: &str = "6a8184308181a103020105a20302010aa4753073a00703050040000000a1133011a003020101a10a30081b066e6f626f6479\
     a20e1b0c434f52502e4558414d504c45a321301fa003020102a11830161b066b72627467741b0c434f52502e4558414d504c\
@@ -65,7 +73,8 @@ fn pair(lab: &Lab, flows: &[Expectation]) -> anyhow::Result<Vec<String>> {
             Some(seen) => compare(flow, seen),
         };
         let complaint = match (complaint, flow.outcome) {
-            (None, Outcome::Mute | Outcome::Wrong) => {
+            // What else is wrong with an answer is not for nmap to say.
+            (None, Outcome::Mute | Outcome::Wrong) if says_nothing_or_http(flow) => {
                 after_handshake(lab, flow).err().map(|error| format!("{error:#}"))
             }
             (complaint, _) => complaint,
@@ -167,6 +176,11 @@ fn echo(text: &str) -> Seen {
     let plain = |signal| Seen { signal, by: None, ttl: None };
     refusal
         .unwrap_or_else(|| plain(if text.contains("bytes from") { Signal::Reply } else { Signal::Silence }))
+}
+
+/// Whether [`after_handshake`] can tell.
+fn says_nothing_or_http(flow: &Expectation) -> bool {
+    flow.outcome == Outcome::Mute || flow.service.protocol() == Protocol::Ldap
 }
 
 /// What comes when an LDAP search is sent: nothing, or something that is not LDAP.

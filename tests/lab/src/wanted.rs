@@ -13,6 +13,15 @@ pub enum Wanted {
     Exactly(Fact),
     /// A number that is not far from this one.
     Near(Near),
+    /// Any other value than this one, or none.
+    Not(Not),
+}
+
+/// A value that would be untrue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Not {
+    not: Fact,
 }
 
 /// A number, and how far from it another one may be.
@@ -34,6 +43,7 @@ impl Wanted {
             (Self::Exactly(Fact::Flag(false)), None) => true,
             (Self::Exactly(wanted), Some(found)) => wanted == found,
             (Self::Near(range), Some(Fact::Integer(found))) => found.abs_diff(range.near) <= range.within,
+            (Self::Not(Not { not }), found) => found != Some(not),
             _ => false,
         }
     }
@@ -44,6 +54,7 @@ impl fmt::Display for Wanted {
         match self {
             Self::Exactly(fact) => write!(f, "{fact}"),
             Self::Near(Near { near, within }) => write!(f, "{near}±{within}"),
+            Self::Not(Not { not }) => write!(f, "not {not}"),
         }
     }
 }
@@ -99,6 +110,15 @@ mod tests {
             names(&wanted, &Facts::from([("intermittent".to_owned(), true.into())])),
             ["intermittent"]
         );
+    }
+
+    #[test]
+    fn a_value_may_be_forbidden() {
+        let wanted = wanted("data = { not = \"acknowledged\" }");
+        let found = |data: &str| Facts::from([("data".to_owned(), data.into())]);
+        assert_eq!(names(&wanted, &Facts::new()), Vec::<String>::new());
+        assert_eq!(names(&wanted, &found("dropped")), Vec::<String>::new());
+        assert_eq!(names(&wanted, &found("acknowledged")), ["data"]);
     }
 
     #[test]
