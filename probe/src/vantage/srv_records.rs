@@ -1,7 +1,7 @@
 //! The records of a domain, and what they point to: see [`sekisho_checks::vantage::srv_records`].
 //!
-//! The resolvers are those that were named for the domain, or else this host's own. Of a server that does not know the
-//! first name nothing more is asked. Three round trips where all answers come: the first name and the pings of the known
+//! The resolvers are those that were named for the domain, or else this host's own. A server that gives no definite
+//! answer to the first name is asked no others. Three round trips where all answers come: the first name and the pings of the known
 //! domain controllers; the other names; the addresses of the targets and the pings of those that are not known yet.
 
 mod ping;
@@ -26,7 +26,10 @@ use sekisho_checks::{
 use sekisho_model::Transport;
 
 use super::{Means, Request, Verdict};
-use crate::dns::{self, Client, Configuration};
+use crate::{
+    dns::{self, Client, Configuration},
+    net::Failure,
+};
 
 use ping::Pings;
 pub(super) use ping::{PORT as CLDAP, ping};
@@ -127,11 +130,11 @@ impl Look<'_> {
         }
     }
 
-    /// Asks every server for more names, all at once. Who gave no SRV records for the first one is asked no others.
+    /// Asks every server for more names, all at once. Who gave no definite answer to the first is asked no others.
     async fn ask(&mut self, names: &[Name]) {
         let (client, port) = (&self.client, self.ports.dns);
         let rounds = self.seen.servers.iter().map(|server| async move {
-            let worth = server.said.first().is_none_or(|said| matches!(said, Said::Services(_)));
+            let worth = server.said.first().is_none_or(Said::is_definite);
             let server = SocketAddr::new(server.address, port);
             let asked = names.iter().map(|name| async move {
                 if worth { say(client, server, &name.text, name.kind).await } else { (Said::NotAsked, None) }
@@ -191,6 +194,7 @@ async fn say(client: &Client, server: SocketAddr, name: &str, kind: Kind) -> (Sa
     let Ok(question) = Question::new(name, kind) else { return (Said::Nothing, None) };
     match client.ask(server, &question).await {
         Ok(answer) => (Said::of(&answer.reply, kind), answer.reply.ttl),
+        Err(Failure::Local(why)) => (Said::NotSent(why), None),
         Err(error) => {
             tracing::debug!(%server, name, ?error, "no answer");
             (Said::Unanswered, None)
