@@ -9,7 +9,7 @@ mod ping;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
@@ -87,7 +87,13 @@ async fn look(means: &Means, request: &Request, resolvers: Vec<Resolver>, ports:
     look.seen.names = judged::names(&places).into_iter().take(1).collect();
     look.servers(&resolvers, request);
     let first = look.seen.names.clone();
-    let ((), answer) = tokio::join!(look.ask(&first), pings.first());
+    let ((), mut answer) = tokio::join!(look.ask(&first), pings.first());
+    if answer.is_none() {
+        // None of those that are known answers: the records may name others.
+        look.hosts().await;
+        pings.send(look.addresses());
+        answer = pings.first().await;
+    }
     let names = judged::names(&learned(places, answer));
     look.seen.names.clone_from(&names);
     look.ask(names.get(1..).unwrap_or_default()).await;
@@ -155,9 +161,11 @@ impl Look<'_> {
         let Some(resolver) = judged::deciding(&self.seen.servers) else { return };
         let server = SocketAddr::new(resolver.address, self.ports.dns);
         let hosts: BTreeSet<&str> = judged::targets(resolver);
-        self.seen.left_out = hosts.len().saturating_sub(HOSTS);
+        let known = &self.seen.hosts;
+        let fresh = hosts.iter().filter(|host| !known.contains_key(**host));
+        let fresh = fresh.take(HOSTS.saturating_sub(known.len()));
         let client = &self.client;
-        let found = join_all(hosts.into_iter().take(HOSTS).map(|host| async move {
+        let found = join_all(fresh.map(|host| async move {
             let mut said = say(client, server, host, Kind::A).await.0;
             if said == Said::Nothing {
                 said = say(client, server, host, Kind::Aaaa).await.0;
@@ -165,10 +173,11 @@ impl Look<'_> {
             if let Said::Addresses(addresses) = &mut said {
                 addresses.truncate(ADDRESSES);
             }
-            (host.to_owned(), said)
+            ((*host).to_owned(), said)
         }));
-        let found: BTreeMap<String, Said> = found.await.into_iter().collect();
-        self.seen.hosts = found;
+        let (found, hosts) = (found.await, hosts.len());
+        self.seen.hosts.extend(found);
+        self.seen.left_out = hosts.saturating_sub(self.seen.hosts.len());
     }
 
     fn addresses(&self) -> Vec<IpAddr> {
