@@ -57,18 +57,20 @@ pub(crate) fn response(query: &[u8], flags: u8, rcode: u8) -> Vec<u8> {
     response
 }
 
-/// A DNS server over UDP and TCP at one port. `answer` makes records of the name and type that are asked for: their types
-/// and data. Without records there is no such name.
-pub(crate) async fn server(answer: fn(&str, u16) -> Vec<(u16, Vec<u8>)>) -> SocketAddr {
+/// The records of a name and a type, as their types and data. Without records there is no such name.
+pub(crate) type Zone = fn(&str, u16) -> Vec<(u16, Vec<u8>)>;
+
+/// A DNS server over UDP and TCP at one port.
+pub(crate) async fn server(zone: Zone) -> SocketAddr {
     loop {
-        let address = udp(move |query| vec![answered(query, answer)]).await;
+        let address = udp(move |query| vec![answered(query, zone)]).await;
         if let Ok(listener) = TcpListener::bind(address).await {
             tokio::spawn(async move {
                 while let Ok((mut stream, _)) = listener.accept().await {
                     let Ok(length) = stream.read_u16().await else { continue };
                     let mut query = vec![0; length.into()];
                     if stream.read_exact(&mut query).await.is_ok() {
-                        drop(stream.write_all(&dns::framed(&answered(&query, answer))).await);
+                        drop(stream.write_all(&dns::framed(&answered(&query, zone))).await);
                     }
                 }
             });
@@ -77,7 +79,7 @@ pub(crate) async fn server(answer: fn(&str, u16) -> Vec<(u16, Vec<u8>)>) -> Sock
     }
 }
 
-fn answered(query: &[u8], answer: fn(&str, u16) -> Vec<(u16, Vec<u8>)>) -> Vec<u8> {
+fn answered(query: &[u8], zone: Zone) -> Vec<u8> {
     let (mut labels, mut place) = (Vec::new(), 12);
     while query[place] > 0 {
         let end = place + 1 + usize::from(query[place]);
@@ -85,7 +87,7 @@ fn answered(query: &[u8], answer: fn(&str, u16) -> Vec<(u16, Vec<u8>)>) -> Vec<u
         place = end;
     }
     let kind = u16::from_be_bytes([query[place + 1], query[place + 2]]);
-    let records = answer(&labels.join("."), kind);
+    let records = zone(&labels.join("."), kind);
     let mut message = query[..place + 5].to_vec();
     message[2..4].copy_from_slice(&[0x85, if records.is_empty() { 3 } else { 0 }]);
     message[6..8].copy_from_slice(&u16::try_from(records.len()).unwrap().to_be_bytes());

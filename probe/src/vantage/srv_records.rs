@@ -1,8 +1,9 @@
 //! The records of a domain, and what they point to: see [`sekisho_checks::vantage::srv_records`].
 //!
 //! The resolvers are those that were named for the domain, or else this host's own. A server that gives no definite
-//! answer to the first name is asked no others. Three round trips where all answers come: the first name and the pings of the known
-//! domain controllers; the other names; the addresses of the targets and the pings of those that are not known yet.
+//! answer to the first name is asked no others. Where all answers come it takes a few round trips: the first name; the
+//! addresses of its targets; their pings; the other names; addresses and pings of what only those name. Where none comes,
+//! it takes the tries of one question and of one ping.
 
 mod ping;
 #[cfg(test)]
@@ -87,13 +88,11 @@ async fn look(means: &Means, request: &Request, resolvers: Vec<Resolver>, ports:
     look.seen.names = judged::names(&places).into_iter().take(1).collect();
     look.servers(&resolvers, request);
     let first = look.seen.names.clone();
-    let ((), mut answer) = tokio::join!(look.ask(&first), pings.first());
-    if answer.is_none() {
-        // None of those that are known answers: the records may name others.
-        look.hosts().await;
-        pings.send(look.addresses());
-        answer = pings.first().await;
-    }
+    look.ask(&first).await;
+    // The records may name domain controllers that are not known, and they tell as well what the forest is.
+    look.hosts().await;
+    pings.send(look.addresses());
+    let answer = pings.first().await;
     let names = judged::names(&learned(places, answer));
     look.seen.names.clone_from(&names);
     look.ask(names.get(1..).unwrap_or_default()).await;
