@@ -3,6 +3,8 @@
 
 mod configuration;
 #[cfg(test)]
+pub(crate) mod strangers;
+#[cfg(test)]
 mod tests;
 mod tries;
 

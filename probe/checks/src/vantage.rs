@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod computer_account;
+pub mod host;
 pub mod join_rights;
 pub mod judgement;
 pub mod path_mtu;

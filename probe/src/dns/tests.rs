@@ -4,62 +4,20 @@ use std::time::Duration;
 
 use sekisho_checks::wire::dns::Kind;
 use tokio::{
-    net::{TcpListener, TcpStream, UdpSocket},
-    task::JoinHandle,
+    net::{TcpListener, UdpSocket},
     time::timeout,
 };
 
-use super::*;
+use super::{
+    strangers::{LOCALHOST, response, tcp, udp},
+    *,
+};
 
-const LOCALHOST: (&str, u16) = ("127.0.0.1", 0);
 /// Longer than the tries of a question, with time for a busy machine.
 const BOUND: Duration = Duration::from_secs(9);
 
-/// Answers every datagram with those that `answer` makes of it.
-async fn udp(answer: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> (SocketAddr, JoinHandle<()>) {
-    let socket = UdpSocket::bind(LOCALHOST).await.unwrap();
-    let address = socket.local_addr().unwrap();
-    let serve = async move {
-        let mut buffer = [0; 4_096];
-        loop {
-            let (count, from) = socket.recv_from(&mut buffer).await.unwrap();
-            for datagram in answer(&buffer[..count]) {
-                socket.send_to(&datagram, from).await.unwrap();
-            }
-        }
-    };
-    (address, tokio::spawn(serve))
-}
-
-/// Gives every connection to `talk`, with the query that came over it.
-async fn tcp<F>(talk: impl Fn(TcpStream, Vec<u8>) -> F + Send + 'static) -> (SocketAddr, JoinHandle<()>)
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let listener = TcpListener::bind(LOCALHOST).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let serve = async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let length = stream.read_u16().await.unwrap();
-            let mut query = vec![0; length.into()];
-            stream.read_exact(&mut query).await.unwrap();
-            tokio::spawn(talk(stream, query));
-        }
-    };
-    (address, tokio::spawn(serve))
-}
-
 fn question() -> Question {
     Question::new("corp.example", Kind::A).unwrap()
-}
-
-/// The query as a response without answers.
-fn response(query: &[u8], flags: u8, rcode: u8) -> Vec<u8> {
-    let mut response = query.to_vec();
-    response[2] = 0x80 | flags;
-    response[3] = rcode;
-    response
 }
 
 async fn ask_udp(server: SocketAddr) -> Result<Answer, Failure> {
@@ -72,7 +30,7 @@ async fn ask_tcp(server: SocketAddr) -> Result<Answer, Failure> {
 
 #[tokio::test]
 async fn a_reply_is_found_among_garbage_and_forgeries() {
-    let (server, _serving) = udp(|query| {
+    let server = udp(|query| {
         let mut forged = response(query, 0, 3);
         forged[0] ^= 1;
         let mut cut = response(query, 0, 0);
@@ -87,7 +45,7 @@ async fn a_reply_is_found_among_garbage_and_forgeries() {
 
 #[tokio::test]
 async fn a_flood_of_garbage_is_no_reply() {
-    let (server, _serving) = udp(|_| vec![vec![0x80; 600]; 200]).await;
+    let server = udp(|_| vec![vec![0x80; 600]; 200]).await;
     assert_eq!(ask_udp(server).await, Err(Failure::Garbage));
 }
 
@@ -140,7 +98,7 @@ async fn what_is_cut_is_asked_again_over_tcp() {
 
 #[tokio::test]
 async fn endless_data_after_a_reply_is_not_read() {
-    let (server, _serving) = tcp(|mut stream, query| async move {
+    let server = tcp(|mut stream, query| async move {
         let mut bytes = dns::framed(&response(&query, 0, 3));
         while stream.write_all(&bytes).await.is_ok() {
             bytes = vec![0; 65_536];
@@ -152,14 +110,14 @@ async fn endless_data_after_a_reply_is_not_read() {
 
 #[tokio::test]
 async fn endless_data_that_is_no_reply_is_garbage() {
-    let (server, _serving) =
+    let server =
         tcp(|mut stream, _| async move { while stream.write_all(&[0xff; 65_536]).await.is_ok() {} }).await;
     assert_eq!(ask_tcp(server).await, Err(Failure::Garbage));
 }
 
 #[tokio::test]
 async fn a_slow_drip_is_waited_for_as_long_as_a_silence() {
-    let (server, _serving) = tcp(|mut stream, _| async move {
+    let server = tcp(|mut stream, _| async move {
         let mut ticks = tokio::time::interval(Duration::from_millis(50));
         while stream.write_all(&[0xff]).await.is_ok() {
             ticks.tick().await;
@@ -171,7 +129,6 @@ async fn a_slow_drip_is_waited_for_as_long_as_a_silence() {
 
 #[tokio::test]
 async fn a_connection_that_ends_early_is_no_silence() {
-    let (server, _serving) =
-        tcp(|mut stream, _| async move { stream.write_all(&[0, 40, 1]).await.unwrap() }).await;
+    let server = tcp(|mut stream, _| async move { stream.write_all(&[0, 40, 1]).await.unwrap() }).await;
     assert_eq!(ask_tcp(server).await, Err(Failure::Ended));
 }

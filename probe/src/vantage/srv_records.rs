@@ -1,15 +1,16 @@
 //! The records of a domain, and what they point to: see [`sekisho_checks::vantage::srv_records`].
 //!
-//! The resolvers are those that were named for the domain, or else this host's own. Of a server that does not know the
-//! first name nothing more is asked. Three round trips where all answers come: the first name and the pings of the known
-//! domain controllers; the other names; the addresses of the targets and the pings of those that are not known yet.
+//! The resolvers are those that were named for the domain, or else this host's own. A server that gives no definite
+//! answer to the first name is asked no others. Where all answers come it takes a few round trips: the first name; the
+//! addresses of its targets; their pings; the other names; addresses and pings of what only those name. Where none comes,
+//! it takes the tries of one question and of one ping.
 
 mod ping;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
@@ -26,7 +27,10 @@ use sekisho_checks::{
 use sekisho_model::Transport;
 
 use super::{Means, Request, Verdict};
-use crate::dns::{self, Client, Configuration};
+use crate::{
+    dns::{self, Client, Configuration},
+    net::Failure,
+};
 
 use ping::Pings;
 pub(super) use ping::{PORT as CLDAP, ping};
@@ -84,7 +88,11 @@ async fn look(means: &Means, request: &Request, resolvers: Vec<Resolver>, ports:
     look.seen.names = judged::names(&places).into_iter().take(1).collect();
     look.servers(&resolvers, request);
     let first = look.seen.names.clone();
-    let ((), answer) = tokio::join!(look.ask(&first), pings.first());
+    look.ask(&first).await;
+    // The records may name domain controllers that are not known, and they tell as well what the forest is.
+    look.hosts().await;
+    pings.send(look.addresses());
+    let answer = pings.first().await;
     let names = judged::names(&learned(places, answer));
     look.seen.names.clone_from(&names);
     look.ask(names.get(1..).unwrap_or_default()).await;
@@ -127,11 +135,11 @@ impl Look<'_> {
         }
     }
 
-    /// Asks every server for more names, all at once. Who gave no SRV records for the first one is asked no others.
+    /// Asks every server for more names, all at once. Who gave no definite answer to the first is asked no others.
     async fn ask(&mut self, names: &[Name]) {
         let (client, port) = (&self.client, self.ports.dns);
         let rounds = self.seen.servers.iter().map(|server| async move {
-            let worth = server.said.first().is_none_or(|said| matches!(said, Said::Services(_)));
+            let worth = server.said.first().is_none_or(Said::is_definite);
             let server = SocketAddr::new(server.address, port);
             let asked = names.iter().map(|name| async move {
                 if worth { say(client, server, &name.text, name.kind).await } else { (Said::NotAsked, None) }
@@ -152,9 +160,11 @@ impl Look<'_> {
         let Some(resolver) = judged::deciding(&self.seen.servers) else { return };
         let server = SocketAddr::new(resolver.address, self.ports.dns);
         let hosts: BTreeSet<&str> = judged::targets(resolver);
-        self.seen.left_out = hosts.len().saturating_sub(HOSTS);
+        let known = &self.seen.hosts;
+        let fresh = hosts.iter().filter(|host| !known.contains_key(**host));
+        let fresh = fresh.take(HOSTS.saturating_sub(known.len()));
         let client = &self.client;
-        let found = join_all(hosts.into_iter().take(HOSTS).map(|host| async move {
+        let found = join_all(fresh.map(|host| async move {
             let mut said = say(client, server, host, Kind::A).await.0;
             if said == Said::Nothing {
                 said = say(client, server, host, Kind::Aaaa).await.0;
@@ -162,10 +172,11 @@ impl Look<'_> {
             if let Said::Addresses(addresses) = &mut said {
                 addresses.truncate(ADDRESSES);
             }
-            (host.to_owned(), said)
+            ((*host).to_owned(), said)
         }));
-        let found: BTreeMap<String, Said> = found.await.into_iter().collect();
-        self.seen.hosts = found;
+        let (found, hosts) = (found.await, hosts.len());
+        self.seen.hosts.extend(found);
+        self.seen.left_out = hosts.saturating_sub(self.seen.hosts.len());
     }
 
     fn addresses(&self) -> Vec<IpAddr> {
@@ -191,6 +202,7 @@ async fn say(client: &Client, server: SocketAddr, name: &str, kind: Kind) -> (Sa
     let Ok(question) = Question::new(name, kind) else { return (Said::Nothing, None) };
     match client.ask(server, &question).await {
         Ok(answer) => (Said::of(&answer.reply, kind), answer.reply.ttl),
+        Err(Failure::Local(why)) => (Said::NotSent(why), None),
         Err(error) => {
             tracing::debug!(%server, name, ?error, "no answer");
             (Said::Unanswered, None)

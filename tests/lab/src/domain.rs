@@ -124,7 +124,11 @@ impl Domain {
         ui::note("provisioning the domain controller; this takes some seconds, once");
         let mut running = Vec::new();
         for (place, dc) in self.controllers.iter().enumerate() {
-            if place == 0 { dc.provision()? } else { dc.join()? }
+            if place == 0 {
+                dc.provision()?
+            } else {
+                dc.join()?
+            }
             // The first start makes certificates and registers names. Nothing of it is left to later starts.
             let mut programs = dc.launch(Services::All, &Variation::default())?;
             let answers = dc.wait(&mut programs);

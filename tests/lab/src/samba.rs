@@ -95,7 +95,8 @@ impl DomainController {
             format!("--username=Administrator%{}", domain.administrator_password),
             format!("--option=netbios name={}", self.node.name.to_uppercase()),
         ];
-        self.samba_tool_domain(how).with_context(|| format!("join {} to the domain as {role}", self.node.name))
+        self.samba_tool_domain(how)
+            .with_context(|| format!("join {} to the domain as {role}", self.node.name))
     }
 
     fn samba_tool_domain(&self, how: impl IntoIterator<Item = String>) -> anyhow::Result<()> {

@@ -19,7 +19,7 @@ use sekisho_model::{CheckStatus, Facts};
 
 use super::judgement::Judgement;
 use crate::wire::cldap::Extended;
-use crate::wire::dns::{Kind, Response, Srv};
+use crate::wire::dns::{Kind, Response, Srv, rcode_name};
 
 pub use names::{FIRST, Name, Need, Places, names};
 
@@ -36,6 +36,8 @@ pub enum Said {
     Error(u16),
     /// No answer, or one that was cut and could not be had in full.
     Unanswered,
+    /// This machine could not ask; why.
+    NotSent(String),
     /// It was not asked.
     NotAsked,
 }
@@ -57,7 +59,19 @@ impl Said {
         }
     }
 
-    const fn is_definite(&self) -> bool {
+    /// It answers a question of a kind.
+    const fn answers(&self, kind: Kind) -> bool {
+        match self {
+            Self::Services(_) => matches!(kind, Kind::Srv),
+            Self::Addresses(_) => matches!(kind, Kind::A | Kind::Aaaa),
+            Self::Nothing => true,
+            Self::Error(_) | Self::Unanswered | Self::NotSent(_) | Self::NotAsked => false,
+        }
+    }
+
+    /// The server knows: a client that hears it asks nobody else.
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
         matches!(self, Self::Services(_) | Self::Addresses(_) | Self::Nothing)
     }
 }
@@ -86,8 +100,8 @@ pub enum Ping {
     Closed,
     /// No answer; what came instead, in words.
     Unanswered(String),
-    /// It may not be asked, and why.
-    Forbidden(String),
+    /// It was not asked: this machine cannot, or may not; why.
+    NotSent(String),
 }
 
 /// All that was seen.
@@ -107,7 +121,7 @@ pub struct Seen {
     pub ttl: Option<u32>,
     /// Targets beyond the bound, which nobody asked.
     pub left_out: usize,
-    /// Why resolvers could not be asked, where the local scope forbids it.
+    /// Why resolvers were not asked, where the local scope forbids it.
     pub forbidden: Option<String>,
 }
 
@@ -119,10 +133,11 @@ pub fn deciding(servers: &[Server]) -> Option<&Server> {
 
 /// The hosts that a server names for any service.
 #[must_use]
+#[allow(clippy::wildcard_enum_match_arm, reason = "nothing else names a host")]
 pub fn targets(server: &Server) -> BTreeSet<&str> {
     let services = server.said.iter().filter_map(|said| match said {
         Said::Services(services) => Some(services),
-        Said::Addresses(_) | Said::Nothing | Said::Error(_) | Said::Unanswered | Said::NotAsked => None,
+        _ => None,
     });
     services.flatten().map(|srv| srv.target.as_str()).collect()
 }
@@ -146,25 +161,32 @@ pub fn judge(seen: &Seen) -> (CheckStatus, Facts) {
     judgement.finish()
 }
 
+/// No resolver gave a definite answer. What is the matter with the network comes before what is the matter with the probe,
+/// but a resolver that could not be asked might be well.
 fn undecided(judgement: &mut Judgement, seen: &Seen) {
-    let resolvers = || seen.servers.iter().filter(|server| server.resolver);
-    let error = resolvers().find_map(|server| match server.said.first() {
-        Some(Said::Error(rcode)) => Some((server.address, crate::wire::dns::rcode_name(*rcode))),
+    use CheckStatus::{Problem, Unknown};
+    let resolvers: Vec<(IpAddr, Option<&Said>)> =
+        seen.servers.iter().filter(|s| s.resolver).map(|s| (s.address, s.said.first())).collect();
+    let not_sent = resolvers.iter().find_map(|(address, said)| match said {
+        Some(Said::NotSent(why)) => Some(format!("{address}: {why}")),
         _ => None,
     });
-    match (error, &seen.forbidden) {
-        (Some((address, rcode)), _) => {
-            let detail = format!("{address} answers {rcode} to {FIRST}{}", seen.domain);
-            judgement.find(CheckStatus::Problem, "resolver-error", detail);
-        }
-        (None, Some(why)) => judgement.find(CheckStatus::Unknown, "out-of-scope", why.as_str()),
-        (None, None) if resolvers().next().is_none() => {
-            judgement.find(CheckStatus::Problem, "no-resolver", "this host has no resolver configured");
-        }
-        (None, None) => {
-            let asked: Vec<String> = resolvers().map(|server| server.address.to_string()).collect();
-            let detail = format!("no answer from {}: nothing of the domain can be found", asked.join(", "));
-            judgement.find(CheckStatus::Problem, "no-resolver-answers", detail);
-        }
+    if let Some(why) = not_sent.or_else(|| seen.forbidden.clone()) {
+        return judgement.find(Unknown, "not-tested", why);
+    }
+    let errors = resolvers.iter().filter_map(|(address, said)| match said {
+        Some(Said::Error(rcode)) => Some(format!("{address} answers {}", rcode_name(*rcode))),
+        _ => None,
+    });
+    let errors: Vec<String> = errors.collect();
+    let list = resolvers.iter().map(|(address, _)| address.to_string()).collect::<Vec<_>>().join(", ");
+    if resolvers.is_empty() {
+        judgement.find(Problem, "no-resolver", "this host has no resolver configured");
+    } else if errors.is_empty() {
+        let detail = format!("no answer from {list}: nothing of the domain can be found");
+        judgement.find(Problem, "no-resolver-answers", detail);
+    } else {
+        let detail = format!("{}, asked for {FIRST}{}", errors.join(", "), seen.domain);
+        judgement.find(Problem, "resolver-error", detail);
     }
 }

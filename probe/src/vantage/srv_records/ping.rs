@@ -48,7 +48,7 @@ impl<'a> Pings<'a> {
                 continue;
             }
             if let Err(why) = self.means.gate.permit(address, Transport::Udp, Some(self.port)) {
-                self.done.insert(address, Ping::Forbidden(why));
+                self.done.insert(address, Ping::NotSent(why));
                 continue;
             }
             if !is_of_a_host(address) {
@@ -135,7 +135,8 @@ fn failed(failure: &Failure) -> Ping {
     match failure {
         Failure::Closed => Ping::Closed,
         Failure::Icmp(icmp) => Ping::Unanswered(format!("{} from {}", icmp.describe(), icmp.offender)),
-        Failure::NoRoute(why) | Failure::Local(why) => Ping::Unanswered(why.clone()),
+        Failure::NoRoute(why) => Ping::Unanswered(why.clone()),
+        Failure::Local(why) => Ping::NotSent(why.clone()),
         Failure::Silent | Failure::Ended | Failure::Garbage => Ping::Unanswered(failure.word().to_owned()),
     }
 }

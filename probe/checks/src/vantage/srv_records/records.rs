@@ -7,16 +7,13 @@ use crate::vantage::judgement::Judgement;
 use crate::wire::dns::Srv;
 
 pub(super) fn judge(judgement: &mut Judgement, seen: &Seen, resolver: &Server) {
-    let of = |wanted: fn(&Said) -> bool, need: Need| -> Vec<&str> {
+    let of = |wanted: fn(&Name, &Said) -> bool, need: Need| -> Vec<&str> {
         let pairs = seen.names.iter().zip(&resolver.said);
-        pairs
-            .filter(|(name, said)| name.need == need && wanted(said))
-            .map(|(name, _)| name.text.as_str())
-            .collect()
+        let wanted = pairs.filter(|(name, said)| name.need == need && wanted(name, said));
+        wanted.map(|(name, _)| name.text.as_str()).collect()
     };
-    let missing = |need| of(|said| matches!(said, Said::Nothing), need);
-    let unanswered =
-        |need| of(|said| matches!(said, Said::Unanswered | Said::Error(_) | Said::NotAsked), need);
+    let missing = |need| of(|_, said| *said == Said::Nothing, need);
+    let unanswered = |need| of(|name, said| !said.answers(name.kind) && *said != Said::NotAsked, need);
     // The facts hold all of them, whatever the need.
     let (required, expected) = (missing(Need::Required), missing(Need::Expected));
     judgement.list("names-missing", &[required.clone(), expected.clone()].concat());
@@ -25,7 +22,8 @@ pub(super) fn judge(judgement: &mut Judgement, seen: &Seen, resolver: &Server) {
     }
     let (open, minor) = (unanswered(Need::Required), unanswered(Need::Expected));
     judgement.list("names-unanswered", &[open.clone(), minor.clone()].concat());
-    if !open.is_empty() {
+    let not_asked = !of(|_, said| *said == Said::NotAsked, Need::Required).is_empty();
+    if !open.is_empty() || not_asked {
         judgement.find(CheckStatus::Unknown, "names-unanswered", "");
     }
     if !expected.is_empty() {
@@ -42,12 +40,13 @@ pub(super) fn judge(judgement: &mut Judgement, seen: &Seen, resolver: &Server) {
     judgement.count("dcs-compared", direct.count());
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "nothing else holds records")]
 fn services<'a>(seen: &'a Seen, resolver: &'a Server) -> Vec<(&'a Name, &'a [Srv])> {
     let pairs = seen.names.iter().zip(&resolver.said);
     pairs
         .filter_map(|(name, said)| match said {
             Said::Services(services) => Some((name, services.as_slice())),
-            Said::Addresses(_) | Said::Nothing | Said::Error(_) | Said::Unanswered | Said::NotAsked => None,
+            _ => None,
         })
         .collect()
 }

@@ -36,7 +36,7 @@ enum Fate<'a> {
     Paused,
     Nt4,
     Unanswered,
-    Forbidden,
+    NotSent,
 }
 
 impl<'a> Fate<'a> {
@@ -51,7 +51,7 @@ impl<'a> Fate<'a> {
             Some(Ping::Nt4) => Self::Nt4,
             Some(Ping::NotServed) => Self::NotOurs,
             Some(Ping::Closed) => Self::Closed,
-            Some(Ping::Forbidden(_)) => Self::Forbidden,
+            Some(Ping::NotSent(_)) => Self::NotSent,
             Some(Ping::Unanswered(_)) | None => Self::Unanswered,
         }
     }
@@ -84,9 +84,20 @@ pub(super) fn judge(judgement: &mut Judgement, seen: &Seen, resolver: &Server) {
         &at(|f| *f == Fate::Paused),
     );
     judgement.find_any(CheckStatus::Warning, "nt4-emulation", "nt4-emulation", &at(|f| *f == Fate::Nt4));
-    judgement.find_any(CheckStatus::Warning, "targets-unanswered", "unanswered", &unanswered(seen, &places));
-    judgement.list("out-of-scope", &at(|f| *f == Fate::Forbidden));
-    let unresolved = without(|said| matches!(said, Some(Said::Error(_) | Said::Unanswered)));
+    judgement.find_any(
+        CheckStatus::Warning,
+        "targets-unanswered",
+        "unanswered",
+        &without_result(seen, &places, Fate::Unanswered),
+    );
+    judgement.find_any(
+        CheckStatus::Warning,
+        "not-tested",
+        "not-tested",
+        &without_result(seen, &places, Fate::NotSent),
+    );
+    let unresolved =
+        without(|said| matches!(said, Some(Said::Error(_) | Said::Unanswered | Said::NotSent(_))));
     let name = "targets-unresolved";
     judgement.find_any(CheckStatus::Warning, name, name, &unresolved);
     if seen.left_out > 0 {
@@ -126,8 +137,8 @@ fn locator(judgement: &mut Judgement, seen: &Seen, resolver: &Server, all: &[Pla
     if !usable.is_empty() {
         let detail = "no domain controller that answers from here is writable, and a join needs one";
         judgement.find(CheckStatus::Problem, "no-writable-dc", detail);
-    } else if any(|fate| *fate == Fate::Forbidden) {
-        judgement.find(CheckStatus::Unknown, "out-of-scope", "the local scope forbids to ask the targets");
+    } else if any(|fate| *fate == Fate::NotSent) {
+        judgement.find(CheckStatus::Unknown, "not-tested", "some of the targets could not be asked");
     } else if places.is_empty() {
         let unresolved = hosts.iter().any(|host| !matches!(seen.hosts.get(*host), Some(Said::Nothing)));
         let (status, reason) = if unresolved {
@@ -179,14 +190,23 @@ fn misplaced(places: &[Place<'_>]) -> Vec<String> {
     places.iter().filter(|(_, ip, _)| wrong(ip)).map(|(host, ip, _)| format!("{host} {ip}")).collect()
 }
 
-fn unanswered(seen: &Seen, places: &[Place<'_>]) -> Vec<String> {
-    let silent = places.iter().filter(|(.., fate)| *fate == Fate::Unanswered);
-    silent
-        .map(|(host, address, _)| match seen.pings.get(address) {
-            Some(Ping::Unanswered(why)) => format!("{host} {address} ({why})"),
-            _ => format!("{host} {address} (not asked)"),
+/// Targets that came to this fate, with the reason.
+fn without_result(seen: &Seen, places: &[Place<'_>], fate: Fate<'_>) -> Vec<String> {
+    let wanted = places.iter().filter(|(.., of)| *of == fate);
+    wanted
+        .map(|(host, address, _)| {
+            let why = seen.pings.get(address).and_then(why).unwrap_or("not asked");
+            format!("{host} {address} ({why})")
         })
         .collect()
+}
+
+#[allow(clippy::wildcard_enum_match_arm, reason = "the others have a result")]
+fn why(ping: &Ping) -> Option<&str> {
+    match ping {
+        Ping::Unanswered(why) | Ping::NotSent(why) => Some(why),
+        _ => None,
+    }
 }
 
 /// The answers of domain controllers of the domain.

@@ -37,7 +37,7 @@ fn said(names: &[Name]) -> Vec<Said> {
         Kind::Srv => {
             Said::Services(vec![srv(name.port, "dc1.corp.example"), srv(name.port, "dc2.corp.example")])
         }
-        _ => Said::Addresses(vec![ip(DC1), ip(DC2)]),
+        Kind::A | Kind::Aaaa | Kind::Soa => Said::Addresses(vec![ip(DC1), ip(DC2)]),
     });
     said.collect()
 }
@@ -253,7 +253,7 @@ const CASES: &[Case] = {
             |seen| {
                 let both = vec![ip(DC1), ip("127.0.0.1")];
                 seen.hosts.insert("dc1.corp.example".into(), Said::Addresses(both));
-                ping(seen, "127.0.0.1", Ping::Forbidden("not asked".into()));
+                ping(seen, "127.0.0.1", Ping::NotSent("not asked".into()));
             },
             Warning,
             "bad-addresses",
@@ -297,11 +297,11 @@ const CASES: &[Case] = {
             "one is silent and one may not be asked",
             |seen| {
                 ping(seen, DC1, Ping::Unanswered("silent".into()));
-                ping(seen, DC2, Ping::Forbidden("no rule".into()));
+                ping(seen, DC2, Ping::NotSent("no rule".into()));
             },
             Unknown,
-            "out-of-scope",
-            &[("out-of-scope", "dc2.corp.example 10.77.1.11")],
+            "not-tested",
+            &[("not-tested", "dc2.corp.example 10.77.1.11 (no rule)")],
         ),
         (
             "a client in no site",
@@ -327,7 +327,7 @@ const CASES: &[Case] = {
             |seen| seen.servers[0].said.fill(Said::Error(2)),
             Problem,
             "resolver-error",
-            &[("detail", "10.77.1.10 answers SERVFAIL to _ldap._tcp.dc._msdcs.corp.example")],
+            &[("detail", "10.77.1.10 answers SERVFAIL, asked for _ldap._tcp.dc._msdcs.corp.example")],
         ),
         ("no resolver", |seen| drop(seen.servers.remove(0)), Problem, "no-resolver", &[]),
         (
@@ -337,8 +337,29 @@ const CASES: &[Case] = {
                 seen.forbidden = Some("no rule".into());
             },
             Unknown,
-            "out-of-scope",
+            "not-tested",
             &[("detail", "no rule")],
+        ),
+        (
+            "this machine cannot ask the resolver",
+            |seen| seen.servers[0].said.fill(Said::NotSent("not permitted".into())),
+            Unknown,
+            "not-tested",
+            &[("detail", "10.77.1.10: not permitted")],
+        ),
+        (
+            "this machine cannot ping",
+            |seen| seen.pings.values_mut().for_each(|ping| *ping = Ping::NotSent("not permitted".into())),
+            Unknown,
+            "not-tested",
+            &[],
+        ),
+        (
+            "one target could not be asked",
+            |seen| ping(seen, DC2, Ping::NotSent("no rule".into())),
+            Warning,
+            "not-tested",
+            &[("not-tested", "dc2.corp.example 10.77.1.11 (no rule)")],
         ),
     ]
 };
@@ -403,7 +424,7 @@ fn any_ping() -> impl Strategy<Value = Ping> {
         1 => Just(Ping::NotServed),
         1 => Just(Ping::Closed),
         1 => Just(Ping::Unanswered("silent".into())),
-        1 => Just(Ping::Forbidden("no rule".into())),
+        1 => Just(Ping::NotSent("no rule".into())),
     ]
 }
 
