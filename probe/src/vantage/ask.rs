@@ -208,7 +208,10 @@ pub(super) async fn either<T>(
 }
 
 /// One try. Does not time out.
-async fn once<T>(question: &Question, understand: &impl Fn(&[u8]) -> Option<T>) -> Result<Answer<T>, Trouble> {
+async fn once<T>(
+    question: &Question,
+    understand: &impl Fn(&[u8]) -> Option<T>,
+) -> Result<Answer<T>, Trouble> {
     let to = SocketAddr::new(question.address, question.port);
     match question.carrier {
         Carrier::Datagram => by_datagram(to, None, &question.request, understand).await,

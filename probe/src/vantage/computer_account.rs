@@ -67,7 +67,8 @@ async fn netlogon(
         account: Some((&account, kind)),
         nt_version: cldap::NT_VERSION,
     };
-    let question = Question { address, port: 389, carrier: Carrier::Datagram, request: cldap::request(&ping) };
+    let question =
+        Question { address, port: 389, carrier: Carrier::Datagram, request: cldap::request(&ping) };
     let reply = |bytes: &[u8]| cldap::decode(bytes).ok().filter(|reply| reply.id == i64::from(id));
     let answer = ask(means, &question, reply).await.ok()?.value.answer?;
     let opcode = match answer {

@@ -27,6 +27,7 @@ const GLOBAL_CATALOG: u16 = 3_268;
 const TOO_LARGE: usize = 65_507;
 
 /// A path under test.
+#[derive(Debug)]
 struct Path<'a> {
     means: &'a Means,
     address: IpAddr,
@@ -57,13 +58,18 @@ pub(super) async fn check(means: &Means, request: &Request) -> Verdict {
     let interface_mtu = interface_mtu(means, address).await;
     let path = Path { means, address, ends: Instant::now() + SEARCHES_END, interface_mtu };
     let (udp, tcp) = tokio::join!(Box::pin(udp::test(&path)), Box::pin(tcp::test(&path, domain)));
+    let udp_largest = Box::pin(udp.search(&path)).await;
     let black_hole = [tcp.ways.to_target, tcp.ways.from_target].contains(&Passage::Lost);
-    let passed = if black_hole { tcp.largest } else { udp.reached.max(udp.largest).max(tcp.largest) };
+    let passes = if black_hole {
+        Box::pin(tcp.search(udp_largest)).await
+    } else {
+        udp.reached.max(udp_largest).max(tcp.reached)
+    };
     path_mtu::judge(&Seen {
         interface_mtu,
         mss: tcp.mss,
-        path_mtu: passed,
-        udp_largest: udp.largest,
+        path_mtu: passes,
+        udp_largest,
         mtu_hop: udp.hop,
         udp: udp.ways,
         fragments: udp.fragments,

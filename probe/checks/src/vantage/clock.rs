@@ -194,11 +194,7 @@ mod tests {
             (-86_400_000, CheckStatus::Problem, "clock-offset"),
         ] {
             let (judged, facts) = judge(&[(Source::Kerberos, sample(offset_ms, 5))]);
-            assert_eq!(
-                (judged, fact(&facts, "reason").as_str()),
-                (status, reason),
-                "{offset_ms}: {facts:?}"
-            );
+            assert_eq!((judged, fact(&facts, "reason").as_str()), (status, reason), "{offset_ms}: {facts:?}");
             assert_eq!(facts["offset-ms"], Fact::from(offset_ms));
         }
     }
@@ -240,8 +236,7 @@ mod tests {
         assert_eq!(fact(&facts, "sources-disagree"), "smb,ntp");
         assert_eq!(fact(&facts, "offset-source"), "kerberos");
 
-        let (status, facts) =
-            judge(&[(Source::Kerberos, sample(420_000, 5)), (Source::Smb, sample(0, 2))]);
+        let (status, facts) = judge(&[(Source::Kerberos, sample(420_000, 5)), (Source::Smb, sample(0, 2))]);
         assert_eq!((status, fact(&facts, "reason").as_str()), (CheckStatus::Problem, "clock-offset"));
     }
 

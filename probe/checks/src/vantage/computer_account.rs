@@ -252,8 +252,12 @@ mod tests {
         (status, reason, facts)
     }
 
-    const FREE: Told =
-        Told { computer: Some(false), domain_controller: Some(false), other: Some(false), kdc: Some(Kdc::Absent) };
+    const FREE: Told = Told {
+        computer: Some(false),
+        domain_controller: Some(false),
+        other: Some(false),
+        kdc: Some(Kdc::Absent),
+    };
     const EXISTS: Told = Told { computer: Some(true), kdc: Some(Kdc::Exists), ..FREE };
     const NOTHING: Told = Told { computer: None, domain_controller: None, other: None, kdc: None };
 
@@ -284,7 +288,10 @@ mod tests {
         assert_eq!(status, CheckStatus::Warning);
         assert_eq!(facts["dcs-disagree"].to_string(), "dc1=free,dc2=exists,dc3=unknown");
         assert_eq!(facts["proved-by"].to_string(), "dc2");
-        assert_eq!((facts["dcs-asked"].to_string(), facts["dcs-answered"].to_string()), ("3".into(), "2".into()));
+        assert_eq!(
+            (facts["dcs-asked"].to_string(), facts["dcs-answered"].to_string()),
+            ("3".into(), "2".into())
+        );
         assert!(!judged(&[FREE, NOTHING]).2.contains_key("dcs-disagree"));
     }
 

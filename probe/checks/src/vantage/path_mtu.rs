@@ -199,7 +199,11 @@ mod tests {
             (Seen { tcp: UNTESTED, mss: None, ..clean() }, CheckStatus::Ok, ""),
             (Seen { tcp: from(Passage::Untested), ..clean() }, CheckStatus::Ok, ""),
             (Seen { tcp: to(Passage::Lost), ..clean() }, CheckStatus::Problem, "tcp-black-hole"),
-            (Seen { tcp: LOST, udp: LOST, fragments: LOST, ..clean() }, CheckStatus::Problem, "tcp-black-hole"),
+            (
+                Seen { tcp: LOST, udp: LOST, fragments: LOST, ..clean() },
+                CheckStatus::Problem,
+                "tcp-black-hole",
+            ),
             (Seen { udp: from(Passage::Lost), ..clean() }, CheckStatus::Warning, "udp-black-hole"),
             (Seen { fragments: to(Passage::Lost), ..clean() }, CheckStatus::Warning, "fragments-dropped"),
             (Seen { path_mtu: Some(1_300), ..clean() }, CheckStatus::Warning, "narrow-path"),

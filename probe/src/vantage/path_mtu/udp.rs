@@ -33,6 +33,10 @@ const GAP: Duration = Duration::from_millis(100);
 const LAST: Duration = Duration::from_millis(400);
 /// No try is waited for longer.
 const LONGEST: Duration = Duration::from_millis(1_500);
+/// The same for one step of a search: a wrong one makes a number wrong, and no verdict.
+const STEPS: usize = 5;
+const STEP_GAP: Duration = Duration::from_millis(40);
+const STEP_LAST: Duration = Duration::from_millis(250);
 /// What is silent is tried again after this: a device may ration its ICMP errors.
 const QUIET: Duration = Duration::from_secs(1);
 /// Devices that may each say that a datagram is too large for their next link. Then it is not tested any further.
@@ -53,8 +57,8 @@ pub(super) struct Found {
     pub(super) fragments: Ways,
     /// The largest that arrived, where no larger ones are lost.
     pub(super) reached: Option<u32>,
-    /// The largest that arrived, where larger ones are lost.
-    pub(super) largest: Option<u32>,
+    /// One that is lost, and the round trip of small ones.
+    lost: Option<(u32, Duration)>,
     pub(super) hop: Option<IpAddr>,
     pub(super) trouble: Option<&'static str>,
 }
@@ -83,6 +87,7 @@ struct Test<'a> {
     path: &'a Path<'a>,
     mtu: u32,
     sizes: Sizes,
+    rtt: Duration,
     patience: [Duration; TRIES],
 }
 
@@ -93,11 +98,31 @@ pub(super) async fn test(path: &Path<'_>) -> Found {
         Ok(learned) => learned,
         Err(why) => return trouble(why.word()),
     };
-    let mut patience = [(rtt / 2).clamp(GAP, LONGEST); TRIES];
-    if let Some(last) = patience.last_mut() {
-        *last = (rtt * 3).clamp(LAST, LONGEST);
+    Test { path, mtu, sizes, rtt, patience: patience(rtt, GAP, LAST) }.run().await
+}
+
+/// How long each try is waited for, by the round trip of a small one.
+fn patience<const N: usize>(rtt: Duration, gap: Duration, last: Duration) -> [Duration; N] {
+    std::array::from_fn(|n| {
+        if n + 1 < N { (rtt / 2).clamp(gap, LONGEST) } else { (rtt * 3).clamp(last, LONGEST) }
+    })
+}
+
+impl Found {
+    /// The largest request that passes, where larger ones are lost.
+    pub(super) async fn search(&self, path: &Path<'_>) -> Option<u32> {
+        let (lost, rtt) = self.lost?;
+        let patience: [Duration; STEPS] = patience(rtt, STEP_GAP, STEP_LAST);
+        let passes = async |size| request(path, Sizing::Whole, size, &patience).await.is_ok();
+        if !passes(SMALL).await {
+            return None;
+        }
+        let mut search = Search::new(SMALL, lost);
+        while let Some(size) = search.next().filter(|_| Instant::now() < path.ends) {
+            search.tried(size, passes(size).await);
+        }
+        Some(search.passes())
     }
-    Test { path, mtu, sizes, patience }.run().await
 }
 
 /// Asks for each part: small requests with small replies, which is the control for everything that follows.
@@ -143,18 +168,23 @@ impl Test<'_> {
                 }
             }
         }
-        self.found(&tried).await
+        self.found(&tried)
     }
 
-    async fn found(&self, tried: &[Tried]) -> Found {
-        let of = |kind| KINDS.iter().zip(tried).find(|(k, _)| **k == kind).map_or_else(Tried::default, |(_, t)| *t);
+    fn found(&self, tried: &[Tried]) -> Found {
+        let of = |kind| {
+            KINDS.iter().zip(tried).find(|(k, _)| **k == kind).map_or_else(Tried::default, |(_, t)| *t)
+        };
         let to = of(Kind::ToTarget);
         let passage = |kind| of(kind).passage;
         Found {
             ways: Ways { to_target: to.passage, from_target: passage(Kind::FromTarget) },
-            fragments: Ways { to_target: passage(Kind::FragmentsTo), from_target: passage(Kind::FragmentsFrom) },
+            fragments: Ways {
+                to_target: passage(Kind::FragmentsTo),
+                from_target: passage(Kind::FragmentsFrom),
+            },
             reached: Some(to.size).filter(|_| to.passage == Passage::Ok),
-            largest: if to.passage == Passage::Lost { self.largest(to.size).await } else { None },
+            lost: Some((to.size, self.rtt)).filter(|_| to.passage == Passage::Lost),
             hop: to.hop,
             trouble: None,
         }
@@ -229,32 +259,32 @@ impl Test<'_> {
         ask(self.path.means, &question, |reply| sizes(reply, ID)).await.is_ok()
     }
 
-    /// A request that makes a packet of this size, and a small reply.
     async fn request(&self, sizing: Sizing, size: u32) -> Result<Answer<usize>, Trouble> {
-        let payload = usize::try_from(size.saturating_sub(self.path.udp_headers())).unwrap_or_default();
-        self.large(Carrier::Sized(sizing), root_dse(ID, payload)).await
+        request(self.path, sizing, size, &self.patience).await
     }
 
     /// A small request, and its reply's size.
     async fn reply(&self, attributes: &[&str]) -> Result<Answer<usize>, Trouble> {
-        self.large(Carrier::Datagram, ldap::root_dse_request(ID, attributes)).await
+        let question = question(self.path, Carrier::Datagram, ldap::root_dse_request(ID, attributes));
+        size(self.path, &question, &self.patience).await
     }
+}
 
-    async fn large(&self, carrier: Carrier, request: Vec<u8>) -> Result<Answer<usize>, Trouble> {
-        let question = question(self.path, carrier, request);
-        let size = |reply: &[u8]| sizes(reply, ID).map(|_| reply.len());
-        ask_for(self.path.means, &question, &self.patience, size).await
-    }
+/// A request that makes a packet of this size, and a small reply.
+async fn request(
+    path: &Path<'_>,
+    sizing: Sizing,
+    octets: u32,
+    patience: &[Duration],
+) -> Result<Answer<usize>, Trouble> {
+    let payload = usize::try_from(octets.saturating_sub(path.udp_headers())).unwrap_or_default();
+    let question = question(path, Carrier::Sized(sizing), root_dse(ID, payload));
+    size(path, &question, patience).await
+}
 
-    /// The largest request that passes, below one that does not.
-    async fn largest(&self, lost: u32) -> Option<u32> {
-        self.request(Sizing::Whole, SMALL).await.ok()?;
-        let mut search = Search::new(SMALL, lost);
-        while let Some(size) = search.next().filter(|_| Instant::now() < self.path.ends) {
-            search.tried(size, self.request(Sizing::Whole, size).await.is_ok());
-        }
-        Some(search.passes())
-    }
+/// Asks, and gives the reply's size.
+async fn size(path: &Path<'_>, question: &Question, patience: &[Duration]) -> Result<Answer<usize>, Trouble> {
+    ask_for(path.means, question, patience, |reply| sizes(reply, ID).map(|_| reply.len())).await
 }
 
 fn passage<T>(asked: &Result<T, Trouble>) -> Passage {

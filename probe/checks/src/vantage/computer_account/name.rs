@@ -93,7 +93,11 @@ mod tests {
             ("a\u{0}b", Err(BadName::Character('\0'))),
             ("営業部01", Ok("営業部01$")),
         ] {
-            assert_eq!(ComputerName::new(name).map(|name| name.account()), result.map(str::to_owned), "{name:?}");
+            assert_eq!(
+                ComputerName::new(name).map(|name| name.account()),
+                result.map(str::to_owned),
+                "{name:?}"
+            );
         }
     }
 

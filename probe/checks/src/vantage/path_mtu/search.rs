@@ -21,6 +21,12 @@ impl Search {
         if between <= 1 { None } else { Some(self.passes.saturating_add(between.div_euclid(2))) }
     }
 
+    /// Whether it is not known if the size passes.
+    #[must_use]
+    pub const fn is_open(&self, size: u32) -> bool {
+        self.passes < size && size < self.fails
+    }
+
     /// Takes what came of a try.
     pub const fn tried(&mut self, size: u32, passed: bool) {
         if passed {
@@ -57,6 +63,17 @@ mod tests {
             prop_assert_eq!(search.passes(), truth);
             prop_assert!(tries <= 14);
         }
+    }
+
+    #[test]
+    fn a_good_guess_ends_the_search() {
+        let mut search = Search::new(576, 1_500);
+        for (size, open) in [(576, false), (1_500, false), (1_501, false), (1_280, true)] {
+            assert_eq!(search.is_open(size), open, "{size}");
+        }
+        search.tried(1_280, true);
+        search.tried(1_281, false);
+        assert_eq!((search.next(), search.passes()), (None, 1_280));
     }
 
     #[test]
