@@ -8,13 +8,13 @@ use futures_util::{
     stream::{FuturesOrdered, FuturesUnordered},
 };
 use sekisho_checks::{
-    vantage::path_mtu::{self, Passage, Search, Ways},
+    vantage::path_mtu::{self, Passage, Ways},
     wire::{kerberos, ldap},
 };
 use sekisho_model::Transport;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{GLOBAL_CATALOG, LDAP, Path};
+use super::{GLOBAL_CATALOG, LDAP, Passes, Path, largest};
 use crate::{
     net::path::TcpPath,
     vantage::ask::{Stream, Trouble},
@@ -39,9 +39,6 @@ const EVERYTHING: [&str; 4] = ["*", "supportedControl", "namingContexts", "suppo
 /// LDAP message ids of the small exchange and of the large one after it.
 const FIRST: u32 = 1;
 const SECOND: u32 = 2;
-/// A path that carries less than this is not searched, octets of a packet (RFC 791 section 3.2).
-const LEAST: u32 = 576;
-
 /// How often, and for how long, large exchanges are tried before they are lost.
 struct Series {
     /// The next connection begins this long after the one before it.
@@ -82,7 +79,7 @@ pub(super) struct Found<'a> {
     /// The largest packet that passes, with its headers, where no larger ones are lost.
     pub(super) reached: Option<u32>,
     /// Where full packets are lost.
-    lost: Option<(Test<'a>, Vec<Way>)>,
+    lost: Option<Lost<'a>>,
     pub(super) trouble: Option<&'static str>,
 }
 
@@ -155,8 +152,8 @@ async fn first(path: &Path<'_>, realm: &str) -> Result<(Port, Stream), Trouble> 
 impl Found<'_> {
     /// The largest packet that passes in the directions in which full ones do not. `hint`: one that may be it.
     pub(super) async fn search(&self, hint: Option<u32>) -> Option<u32> {
-        let (test, lost) = self.lost.as_ref()?;
-        test.search(lost, hint).await
+        let lost = self.lost.as_ref()?;
+        largest(lost.test.path, lost.test.path.interface_mtu?, hint, lost).await
     }
 }
 
@@ -189,7 +186,7 @@ impl<'a> Test<'a> {
             }
             return Found { ways, mss, ..Found::default() };
         }
-        Found { ways, mss, lost: Some((self, lost)), ..Found::default() }
+        Found { ways, mss, lost: Some(Lost { test: self, ways: lost }), ..Found::default() }
     }
 
     /// Connects, and makes a small exchange where another may follow it.
@@ -269,28 +266,20 @@ impl<'a> Test<'a> {
         let bound = self.path.interface_mtu.map_or(known.route_mtu, |mtu| mtu.min(known.route_mtu));
         Some(known.largest_sent).filter(|largest| *largest >= bound)
     }
+}
 
-    async fn search(&self, lost: &[Way], hint: Option<u32>) -> Option<u32> {
-        let mut search = Search::new(LEAST, self.path.interface_mtu?);
-        if !self.passes(lost, LEAST).await {
-            return None;
-        }
-        // Mostly the hint passes, and one octet more does not.
-        for size in hint.iter().flat_map(|hint| [*hint, hint.saturating_add(1)]) {
-            if search.is_open(size) {
-                search.tried(size, self.passes(lost, size).await);
-            }
-        }
-        while let Some(size) = search.next().filter(|_| Instant::now() < self.path.ends) {
-            search.tried(size, self.passes(lost, size).await);
-        }
-        Some(search.passes())
-    }
+/// Directions in which full packets are lost.
+#[derive(Debug)]
+struct Lost<'a> {
+    test: Test<'a>,
+    ways: Vec<Way>,
+}
 
-    /// Whether packets of this size pass in all these directions.
-    async fn passes(&self, ways: &[Way], size: u32) -> bool {
-        let mss = Some(size.saturating_sub(self.path.tcp_headers()));
-        let series = ways.iter().map(|way| Box::pin(self.series(*way, mss, &STEP)));
+impl Passes for Lost<'_> {
+    /// In all these directions.
+    async fn passes(&self, size: u32) -> bool {
+        let mss = Some(size.saturating_sub(self.test.path.tcp_headers()));
+        let series = self.ways.iter().map(|way| Box::pin(self.test.series(*way, mss, &STEP)));
         join_all(series).await.iter().all(|(passage, _)| *passage == Passage::Ok)
     }
 }

@@ -4,12 +4,11 @@ use std::{net::IpAddr, time::Duration};
 
 use futures_util::future::join_all;
 use sekisho_checks::{
-    vantage::path_mtu::{Passage, Search, Sizes, Ways, choose, root_dse, sizes},
+    vantage::path_mtu::{Passage, Sizes, Ways, choose, root_dse, sizes},
     wire::ldap,
 };
-use tokio::time::Instant;
 
-use super::{LDAP, Path};
+use super::{LDAP, LEAST, Passes, Path, largest};
 use crate::{
     net::path::{Sizing, TooBig},
     vantage::ask::{Answer, Carrier, Question, Trouble, ask, ask_for},
@@ -41,8 +40,6 @@ const STEP_LAST: Duration = Duration::from_millis(250);
 const QUIET: Duration = Duration::from_secs(1);
 /// Devices that may each say that a datagram is too large for their next link. Then it is not tested any further.
 const NARROWER: usize = 8;
-/// A datagram of this size passes everywhere (RFC 791 section 3.2): where it does not, size is not what is wrong.
-const SMALL: u32 = 576;
 /// A domain controller answers no larger request over UDP (LDAP policy MaxDatagramRecv, 4096 by default).
 const LARGEST: u32 = 4_000;
 /// A request in fragments is larger than what the first link carries by so much.
@@ -112,16 +109,19 @@ impl Found {
     /// The largest request that passes, where larger ones are lost.
     pub(super) async fn search(&self, path: &Path<'_>) -> Option<u32> {
         let (lost, rtt) = self.lost?;
-        let patience: [Duration; STEPS] = patience(rtt, STEP_GAP, STEP_LAST);
-        let passes = async |size| request(path, Sizing::Whole, size, &patience).await.is_ok();
-        if !passes(SMALL).await {
-            return None;
-        }
-        let mut search = Search::new(SMALL, lost);
-        while let Some(size) = search.next().filter(|_| Instant::now() < path.ends) {
-            search.tried(size, passes(size).await);
-        }
-        Some(search.passes())
+        largest(path, lost, None, &Steps { path, patience: patience(rtt, STEP_GAP, STEP_LAST) }).await
+    }
+}
+
+/// The steps of a search.
+struct Steps<'a> {
+    path: &'a Path<'a>,
+    patience: [Duration; STEPS],
+}
+
+impl Passes for Steps<'_> {
+    async fn passes(&self, size: u32) -> bool {
+        request(self.path, Sizing::Whole, size, &self.patience).await.is_ok()
     }
 }
 
@@ -196,20 +196,20 @@ impl Test<'_> {
 
     async fn one(&self, kind: Kind) -> Tried {
         let passage = match kind {
-            Kind::ToTarget => return self.to_target().await,
-            Kind::FromTarget => self.from_target().await,
-            Kind::FragmentsTo => self.fragments_to().await,
-            Kind::FragmentsFrom => self.fragments_from().await,
+            Kind::ToTarget => return self.whole_request().await,
+            Kind::FromTarget => self.whole_reply().await,
+            Kind::FragmentsTo => self.cut_request().await,
+            Kind::FragmentsFrom => self.cut_reply().await,
         };
         Tried { passage, ..Tried::default() }
     }
 
     /// The largest request that the first link carries, or that a device on the way says it does.
-    async fn to_target(&self) -> Tried {
+    async fn whole_request(&self) -> Tried {
         let (mut size, mut hop) = (self.mtu.min(LARGEST), None);
         for _ in 0..NARROWER {
             let passage = match self.request(Sizing::Whole, size).await {
-                Err(Trouble::TooBig(TooBig { mtu, by })) if (SMALL..size).contains(&mtu) => {
+                Err(Trouble::TooBig(TooBig { mtu, by })) if (LEAST..size).contains(&mtu) => {
                     (size, hop) = (mtu, by);
                     continue;
                 }
@@ -226,7 +226,7 @@ impl Test<'_> {
     }
 
     /// The largest reply that may come whole.
-    async fn from_target(&self) -> Passage {
+    async fn whole_reply(&self) -> Passage {
         let limit = usize::try_from(self.mtu.saturating_sub(self.path.udp_headers())).unwrap_or_default();
         let limit = limit.min(usize::try_from(LARGEST).unwrap_or_default());
         match self.reply(&choose(&self.sizes, limit)).await {
@@ -235,7 +235,7 @@ impl Test<'_> {
         }
     }
 
-    async fn fragments_to(&self) -> Passage {
+    async fn cut_request(&self) -> Passage {
         let size = self.mtu.saturating_add(BEYOND);
         if size > LARGEST {
             return Passage::Untested;
@@ -244,7 +244,7 @@ impl Test<'_> {
     }
 
     /// A reply that is larger than what the first link carries: everything that was answered in parts.
-    async fn fragments_from(&self) -> Passage {
+    async fn cut_reply(&self) -> Passage {
         let all: Vec<&str> = self.sizes.keys().map(String::as_str).collect();
         let whole = usize::try_from(self.mtu.saturating_sub(self.path.udp_headers())).unwrap_or(usize::MAX);
         match self.reply(&all).await {
