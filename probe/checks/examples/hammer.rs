@@ -21,11 +21,18 @@ use std::time::Instant;
 
 use targets::{EXCHANGES, TARGETS, Target};
 
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 13] = [
+    ("certificate", include_str!("../vectors/certificate.toml")),
     ("cldap", include_str!("../vectors/cldap.toml")),
     ("dns", include_str!("../vectors/dns.toml")),
+    ("http", include_str!("../vectors/http.toml")),
     ("kerberos", include_str!("../vectors/kerberos.toml")),
+    ("kpasswd", include_str!("../vectors/kpasswd.toml")),
     ("ldap", include_str!("../vectors/ldap.toml")),
+    ("netbios", include_str!("../vectors/netbios.toml")),
+    ("nmf", include_str!("../vectors/nmf.toml")),
+    ("ntlm", include_str!("../vectors/ntlm.toml")),
+    ("ntp", include_str!("../vectors/ntp.toml")),
     ("rpc", include_str!("../vectors/rpc.toml")),
     ("smb", include_str!("../vectors/smb.toml")),
 ];
@@ -141,20 +148,24 @@ fn pool(name: &str) -> Outcome<Vec<Vec<u8>>> {
         let related = name.contains(file)
             || (name == "ber" && ["cldap", "ldap", "kerberos"].contains(&file))
             || (name == "netlogon" && file == "cldap")
-            || (name == "exchange rpc-epm" && file == "rpc")
-            || (name == "exchange gc" && file == "ldap");
+            || (name.starts_with("exchange rpc") && file == "rpc")
+            || (name == "exchange gc" && file == "ldap")
+            || (name == "exchange smb" && file == "ntlm")
+            || (name == "exchange adws" && file == "nmf")
+            || (name == "exchange winrm" && file == "http")
+            || (name == "spnego" && ["smb", "ntlm"].contains(&file));
         if !related {
             continue;
         }
         let table: toml::Table = text.parse()?;
         for kind in ["request", "reply"] {
-            let vectors = table.get(kind).and_then(toml::Value::as_array).ok_or("a file without vectors")?;
-            for vector in vectors {
+            let vectors = table.get(kind).and_then(toml::Value::as_array);
+            for vector in vectors.into_iter().flatten() {
                 let hex = vector.get("hex").and_then(toml::Value::as_str).ok_or("a vector without octets")?;
                 let octets = unhex(hex).ok_or("octets that are not hexadecimal")?;
                 match name {
                     "exchange dns-tcp" => pool.push(sekisho_checks::wire::dns::framed(&octets)),
-                    "exchange kerberos-tcp" if !octets.starts_with(&[0]) => {
+                    "exchange kerberos-tcp" | "exchange kpasswd-tcp" if !octets.starts_with(&[0, 0]) => {
                         pool.push(sekisho_checks::wire::kerberos::framed(&octets));
                     }
                     _ => pool.push(octets),
@@ -165,7 +176,7 @@ fn pool(name: &str) -> Outcome<Vec<Vec<u8>>> {
     if name == "time" {
         pool.extend([b"20200722191635Z".to_vec(), b"20260102030405.0Z".to_vec()]);
     }
-    if name == "exchange ldaps" {
+    if ["exchange ldaps", "exchange winrm-tls"].contains(&name) {
         pool.push(vec![0x15, 3, 3, 0, 2, 2, 40]);
         pool.push([&[0x16, 3, 3, 0, 42, 2, 0, 0, 38, 3, 3][..], &[7; 32], &[0, 0xc0, 0x2f, 0]].concat());
     }

@@ -1,20 +1,28 @@
 //! One conversation with a service: what to send, and what the replies prove.
 
+use std::net::SocketAddr;
+
 use sekisho_model::{Facts, Protocol, Service, Transport};
 
 use crate::flow::Ending;
 
+mod adws;
 mod carrier;
 mod cldap;
 mod dns;
 mod kerberos;
+mod kpasswd;
 mod ldap;
-mod ldaps;
-mod mapper;
+mod netbios;
+mod ntp;
 mod report;
+mod rpc;
 mod smb;
+mod tls;
+mod winrm;
 
 pub use carrier::MAX_INPUT;
+pub use rpc::mapped_ports;
 
 /// Port of the endpoint mapper.
 pub const MAPPER: u16 = 135;
@@ -45,6 +53,8 @@ pub enum Progress {
 ///
 /// For datagram services each call of [`Exchange::input`] is one datagram, and [`Exchange::output`] is sent as one.
 pub trait Exchange: Send {
+    /// Tells this end of a datagram socket, before the first output: NetBIOS carries the return address in the message.
+    fn bound(&mut self, _own: SocketAddr) {}
     /// Takes the bytes to send now; empty when there is nothing to send.
     fn output(&mut self) -> Vec<u8>;
     /// Takes what the peer sent. Never panics, whatever the bytes; holds a bounded amount of them.
@@ -81,20 +91,42 @@ pub fn begin_at(service: Service, port: u16, expected: &Expected, nonce: u64) ->
         Protocol::Dns => dns::over_stream(expected, nonce),
         Protocol::Kerberos if datagrams => Some(kerberos::over_datagrams(expected, nonce)),
         Protocol::Kerberos => Some(kerberos::over_stream(expected, nonce)),
-        Protocol::EndpointMapper => Some(mapper::over_stream()),
-        Protocol::Ldap => Some(ldap::over_stream(expected, global_catalog)),
-        Protocol::Ldaps => ldaps::over_stream(expected, global_catalog),
+        Protocol::EndpointMapper => Some(rpc::mapper()),
+        Protocol::Ldap if global_catalog => Some(ldap::alone(expected, global_catalog)),
+        Protocol::Ldap => Some(ldap::over_stream(expected)),
+        Protocol::Ldaps => tls::over_stream(expected, ldap::alone(expected, global_catalog)),
         Protocol::Cldap => Some(cldap::over_datagrams(expected, nonce)),
-        Protocol::Smb => Some(smb::over_stream(nonce)),
-        Protocol::Ntp
-        | Protocol::Kpasswd
-        | Protocol::Rpc(_)
-        | Protocol::Adws
-        | Protocol::Winrm
-        | Protocol::WinrmTls
-        | Protocol::NetbiosNs
-        | Protocol::NetbiosDgm
-        | Protocol::NetbiosSsn => None,
+        Protocol::Smb => Some(smb::over_stream(expected, nonce)),
+        Protocol::Ntp => Some(ntp::over_datagrams(nonce)),
+        Protocol::Kpasswd if datagrams => Some(kpasswd::over_datagrams(expected, nonce)),
+        Protocol::Kpasswd => Some(kpasswd::over_stream(expected, nonce)),
+        Protocol::Rpc(interface) => Some(rpc::interface(interface, port)),
+        Protocol::Adws => Some(adws::over_stream(expected)),
+        Protocol::Winrm => Some(winrm::over_stream(expected)),
+        Protocol::WinrmTls => tls::over_stream(expected, winrm::over_stream(expected)),
+        Protocol::NetbiosNs => Some(netbios::status::over_datagrams(nonce)),
+        Protocol::NetbiosDgm => Some(netbios::datagram::over_datagrams(expected, nonce)),
+        Protocol::NetbiosSsn => Some(netbios::session::over_stream(nonce)),
         Protocol::Echo | Protocol::Handshake => None,
     }
+}
+
+/// Whether no answer of a service says nothing about the path to it: a sound server may answer to a port that is not the
+/// asker's, or not at all. An answer, and an error that somebody sends, prove what they always prove.
+#[must_use]
+pub fn silence_proves_nothing(service: Service) -> bool {
+    service.protocol() == Protocol::NetbiosDgm
+}
+
+/// Octets that need to be unlike those of other conversations, no more: they protect nothing.
+fn noise<const N: usize>(nonce: u64) -> [u8; N] {
+    let mut octets = [0; N];
+    let mut state = nonce;
+    for place in octets.chunks_mut(8) {
+        state = state.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).wrapping_add(0x94d0_49bb_1331_11eb);
+        for (octet, random) in place.iter_mut().zip(state.to_be_bytes()) {
+            *octet = random;
+        }
+    }
+    octets
 }

@@ -5,13 +5,21 @@
 //! none allocates more than a small multiple of its input.
 
 pub mod ber;
+pub mod certificate;
 pub mod cldap;
 pub mod dns;
+pub mod http;
 pub mod kerberos;
+pub mod kpasswd;
 pub mod ldap;
+pub mod netbios;
+pub mod nmf;
+pub mod ntlm;
+pub mod ntp;
 pub mod reader;
 pub mod rpc;
 pub mod smb;
+pub mod spnego;
 pub mod time;
 
 pub use reader::Error;

@@ -54,6 +54,7 @@ impl Ready {
             let why = "a bare UDP port cannot be tested: silence proves nothing without a known request";
             return Told::signal(Some(Signal::Local(why.to_owned())));
         };
+        exchange.bound(self.source);
         let began = Instant::now();
         let signal = converse(&self.socket, exchange.as_mut()).await;
         Told { signal, rtt: Some(RoundTrip::Process(began.elapsed())) }

@@ -3,34 +3,46 @@
 // The fuzzer, the corpus test, the property tests and the hammer share this file. Each target says whether the bytes
 // were accepted, so that a run can show that it got past the first check.
 
-use sekisho_checks::exchange::{Exchange, Expected, Progress, begin};
+use sekisho_checks::exchange::{Exchange, Expected, MAPPER, Progress, begin_at};
+use sekisho_checks::flow::Ending;
 use sekisho_checks::wire::ber::Decoder;
 use sekisho_checks::wire::cldap::{Answer, MAX_NAME};
 use sekisho_checks::wire::ldap::{MAX_ATTRIBUTES, Operation};
 use sekisho_checks::wire::rpc::{MAX_TOWERS, Mapping};
 use sekisho_checks::wire::time::Moment;
 use sekisho_checks::wire::{ber, cldap, dns, kerberos, ldap, rpc, smb};
-use sekisho_model::{Fact, Facts};
+use sekisho_model::{Fact, Facts, Service, Transport};
+
+#[path = "services.rs"]
+mod services;
 
 /// Takes bytes, says whether they were accepted, panics if something does not hold.
 pub(crate) type Target = fn(&[u8]) -> bool;
 
 /// The decoders, and all exchanges in one.
-pub(crate) const TARGETS: [(&str, Target); 10] = [
+pub(crate) const TARGETS: [(&str, Target); 18] = [
     ("ber", ber),
+    ("certificate", services::certificate),
     ("cldap", cldap),
     ("dns", dns),
     ("exchanges", exchanges),
+    ("http", services::http),
     ("kerberos", kerberos),
+    ("kpasswd", services::kpasswd),
     ("ldap", ldap),
+    ("netbios", services::netbios),
     ("netlogon", netlogon),
+    ("nmf", services::nmf),
+    ("ntlm", services::ntlm),
+    ("ntp", services::ntp),
     ("rpc", rpc),
     ("smb", smb),
+    ("spnego", services::spnego),
     ("time", time),
 ];
 
-/// The exchanges, by service. The first octet is for [`exchange`].
-pub(crate) const EXCHANGES: [(&str, Target); 10] = [
+/// The exchanges, by service. The first octet is for [`exchange`]. New ones go to the end: the corpus counts them.
+pub(crate) const EXCHANGES: [(&str, Target); 23] = [
     ("dns-udp", |bytes| exchange("dns-udp", bytes)),
     ("dns-tcp", |bytes| exchange("dns-tcp", bytes)),
     ("kerberos-udp", |bytes| exchange("kerberos-udp", bytes)),
@@ -41,6 +53,19 @@ pub(crate) const EXCHANGES: [(&str, Target); 10] = [
     ("smb", |bytes| exchange("smb", bytes)),
     ("ldaps", |bytes| exchange("ldaps", bytes)),
     ("gc", |bytes| exchange("gc", bytes)),
+    ("ntp", |bytes| exchange("ntp", bytes)),
+    ("kpasswd-udp", |bytes| exchange("kpasswd-udp", bytes)),
+    ("kpasswd-tcp", |bytes| exchange("kpasswd-tcp", bytes)),
+    ("rpc-netlogon", |bytes| exchange("rpc-netlogon", bytes)),
+    ("rpc-lsa", |bytes| exchange("rpc-lsa", bytes)),
+    ("rpc-samr", |bytes| exchange("rpc-samr", bytes)),
+    ("rpc-drs", |bytes| exchange("rpc-drs", bytes)),
+    ("adws", |bytes| exchange("adws", bytes)),
+    ("winrm", |bytes| exchange("winrm", bytes)),
+    ("winrm-tls", |bytes| exchange("winrm-tls", bytes)),
+    ("netbios-ns", |bytes| exchange("netbios-ns", bytes)),
+    ("netbios-dgm", |bytes| exchange("netbios-dgm", bytes)),
+    ("netbios-ssn", |bytes| exchange("netbios-ssn", bytes)),
 ];
 
 /// All exchanges in one: the first octet chooses.
@@ -209,29 +234,49 @@ fn time(bytes: &[u8]) -> bool {
 /// in pieces the verdict must be the same, and its facts short and printable.
 fn exchange(service: &str, bytes: &[u8]) -> bool {
     let Some((options, bytes)) = bytes.split_first() else { return false };
+    let service: Service = service.parse().unwrap_or_else(|_| unreachable!("a service of the catalogue"));
     let domain = (options & 1 == 0).then(|| "corp.example".to_owned());
-    let whole = start(service, domain.clone()).input(bytes);
+    let whole = end(start(service, domain.clone()), &[bytes]);
     if let Progress::Proven(facts) | Progress::Wrong(facts) = &whole {
+        assert!(facts.len() <= 48, "{service}: {} facts", facts.len());
         facts.values().for_each(fact_is_safe);
     }
     // A datagram is not cut, and TLS draws keys for every start.
-    if !service.ends_with("udp") && service != "cldap" && service != "ldaps" {
-        let mut exchange = start(service, domain);
+    if service.transport() != Transport::Udp
+        && !service.name().contains("ldaps")
+        && !service.name().contains("tls")
+    {
         let size = usize::from(options >> 1).max(1);
-        let mut pieces = Progress::Waiting;
-        for piece in bytes.chunks(size) {
-            pieces = exchange.input(piece);
-        }
+        let pieces = end(start(service, domain), &bytes.chunks(size).collect::<Vec<_>>());
         assert_eq!(without_reply(pieces), without_reply(whole.clone()), "{service} in pieces of {size}");
     }
     matches!(whole, Progress::Proven(_))
 }
 
-fn start(service: &str, domain: Option<String>) -> Box<dyn Exchange> {
+/// Hands over the pieces and then resets the connection. What is proven stays proven, and nothing is proved by a reset.
+fn end(mut exchange: Box<dyn Exchange>, pieces: &[&[u8]]) -> Progress {
+    let mut progress = Progress::Waiting;
+    for piece in pieces {
+        progress = exchange.input(piece);
+        let _sent = exchange.output();
+    }
+    if progress == Progress::Waiting {
+        let proven = exchange.is_proven();
+        let ended = exchange.ended(Ending::Reset);
+        assert_eq!(matches!(ended, Some(Progress::Proven(_))), proven);
+        return ended.unwrap_or(Progress::Waiting);
+    }
+    progress
+}
+
+fn start(service: Service, domain: Option<String>) -> Box<dyn Exchange> {
     // The ids of the vectors: 0xabcd for DNS, 1 for CLDAP.
-    let nonce = if service.starts_with("dns") { 0xabcd << 48 } else { 1 << 32 };
-    let service = service.parse().unwrap_or_else(|_| unreachable!("a service of the catalogue"));
-    let mut exchange = begin(service, &Expected { domain, ..Expected::default() }, nonce)
+    let nonce = if service.name().starts_with("dns") { 0xabcd << 48 } else { 1 << 32 };
+    // Two of the RPC interfaces are bound to on their own port, two are asked for.
+    let own = ["rpc-samr", "rpc-drs"].contains(&service.name().as_str());
+    let port = service.port().unwrap_or(if own { 49_664 } else { MAPPER });
+    let expected = Expected { domain, host: Some("dc1.corp.example".to_owned()), now: Some(0) };
+    let mut exchange = begin_at(service, port, &expected, nonce)
         .unwrap_or_else(|| unreachable!("a service with an exchange"));
     assert!(!exchange.output().is_empty());
     exchange
@@ -239,7 +284,7 @@ fn start(service: &str, domain: Option<String>) -> Box<dyn Exchange> {
 
 fn fact_is_safe(fact: &Fact) {
     if let Fact::Text(text) = fact {
-        assert!(text.len() <= 256 && !text.chars().any(char::is_control), "{text:?}");
+        assert!(text.len() <= 1024 && !text.chars().any(char::is_control), "{text:?}");
     }
 }
 

@@ -1,11 +1,38 @@
 //! How messages travel: cut out of a stream, or one a datagram.
 
+use std::net::SocketAddr;
+
 use super::report::Report;
 use super::{Exchange, Progress};
+use crate::flow::Ending;
 use crate::wire::Error;
 
 /// An exchange takes this many octets from a peer. Then it gives up: the outcome is wrong, the reason `too-long`.
 pub const MAX_INPUT: usize = 64 * 1024;
+
+/// Why a conversation goes no further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The connection ended, or nothing came.
+    Ended(Ending),
+    /// What came is not of the protocol.
+    NotUnderstood,
+    /// More than [`MAX_INPUT`] octets came.
+    TooLong,
+}
+
+impl Stop {
+    /// The word used in facts.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Ended(Ending::Eof) => "closed",
+            Self::Ended(Ending::Reset) => "reset",
+            Self::Ended(Ending::Silence) => "silent",
+            Self::NotUnderstood => "not-understood",
+            Self::TooLong => "too-long",
+        }
+    }
+}
 
 /// What the messages of a protocol mean.
 pub(super) trait Dialogue: Send {
@@ -14,6 +41,24 @@ pub(super) trait Dialogue: Send {
 
     /// Takes one message. An error means that the bytes are not of the protocol.
     fn message(&mut self, message: &[u8]) -> Result<Progress, Error>;
+
+    /// What to send after the messages so far, besides the request. Taken once.
+    fn answer(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// See [`Exchange::bound`].
+    fn bound(&mut self, _own: SocketAddr) {}
+
+    /// See [`Exchange::is_proven`].
+    fn is_proven(&self) -> bool {
+        false
+    }
+
+    /// What is known if no message comes any more. A dialogue that is proven has something to say.
+    fn stopped(&mut self, _stop: Stop) -> Option<Progress> {
+        None
+    }
 }
 
 /// A message at the beginning of a stream.
@@ -38,12 +83,22 @@ pub(super) struct Stream<D> {
     dialogue: D,
     buffer: Vec<u8>,
     taken: usize,
+    sent: bool,
     verdict: Option<Progress>,
 }
 
 impl<D: Dialogue> Stream<D> {
     pub(super) const fn new(request: Vec<u8>, framing: Framing, dialogue: D) -> Self {
-        Self { request, framing, dialogue, buffer: Vec::new(), taken: 0, verdict: None }
+        Self { request, framing, dialogue, buffer: Vec::new(), taken: 0, sent: false, verdict: None }
+    }
+
+    pub(super) const fn dialogue(&self) -> &D {
+        &self.dialogue
+    }
+
+    /// What came after the message that decided.
+    pub(super) fn rest(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.buffer)
     }
 
     /// Reads the messages that are complete, up to the first that decides.
@@ -52,22 +107,32 @@ impl<D: Dialogue> Stream<D> {
             let total = match (self.framing.measure)(&self.buffer) {
                 Ok(Some(total)) => total.max(1),
                 Ok(None) => return Progress::Waiting,
-                Err(_) => return not_understood::<D>(&self.buffer),
+                Err(_) => return self.not_understood(self.buffer.len()),
             };
             let Some((frame, rest)) = self.buffer.split_at_checked(total) else { return Progress::Waiting };
             let message = frame.get(self.framing.header..).unwrap_or_default();
-            match self.dialogue.message(message) {
-                Ok(Progress::Waiting) => self.buffer = rest.to_vec(),
-                Ok(verdict) => return verdict,
-                Err(_) => return not_understood::<D>(frame),
+            let Ok(progress) = self.dialogue.message(message) else { return self.not_understood(total) };
+            self.buffer = rest.to_vec();
+            if progress != Progress::Waiting {
+                return progress;
             }
         }
+    }
+
+    /// The octets at the beginning of the buffer are not of the protocol.
+    fn not_understood(&mut self, octets: usize) -> Progress {
+        let frame = self.buffer.get(..octets).unwrap_or_default();
+        let wrong = not_understood::<D>(frame);
+        self.dialogue.stopped(Stop::NotUnderstood).unwrap_or(wrong)
     }
 }
 
 impl<D: Dialogue> Exchange for Stream<D> {
     fn output(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.request)
+        self.sent = true;
+        let mut out = std::mem::take(&mut self.request);
+        out.extend(self.dialogue.answer());
+        out
     }
 
     fn input(&mut self, bytes: &[u8]) -> Progress {
@@ -80,13 +145,25 @@ impl<D: Dialogue> Exchange for Stream<D> {
         self.buffer.extend_from_slice(accepted);
         let mut progress = self.read();
         if progress == Progress::Waiting && accepted.len() < bytes.len() {
-            progress = Report::default().wrong("too-long");
+            let wrong = Report::default().wrong("too-long");
+            progress = self.dialogue.stopped(Stop::TooLong).unwrap_or(wrong);
         }
         if progress != Progress::Waiting {
-            self.buffer = Vec::new();
             self.verdict = Some(progress.clone());
         }
         progress
+    }
+
+    fn is_proven(&self) -> bool {
+        self.dialogue.is_proven()
+    }
+
+    fn ended(&mut self, ending: Ending) -> Option<Progress> {
+        if self.verdict.is_none() && self.sent && (self.buffer.is_empty() || self.is_proven()) {
+            // Half a reply, or an end before there was a request, says nothing.
+            self.verdict = self.dialogue.stopped(Stop::Ended(ending));
+        }
+        self.verdict.clone()
     }
 }
 
@@ -106,8 +183,14 @@ impl<D: Dialogue> Datagrams<D> {
 }
 
 impl<D: Dialogue> Exchange for Datagrams<D> {
+    fn bound(&mut self, own: SocketAddr) {
+        self.dialogue.bound(own);
+    }
+
     fn output(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.request)
+        let mut out = std::mem::take(&mut self.request);
+        out.extend(self.dialogue.answer());
+        out
     }
 
     fn input(&mut self, bytes: &[u8]) -> Progress {

@@ -33,26 +33,26 @@ impl Dialogue for Cldap {
             return Ok(Progress::Waiting);
         }
         Ok(match reply.answer {
-            Some(Answer::Extended(answer)) => self.judge(extended(&answer), &answer.domain),
-            Some(Answer::Nt4(answer)) => {
-                let domain = answer.dns.as_ref().map(|dns| dns.domain.as_str()).unwrap_or_default();
-                self.judge(nt4(&answer), domain)
-            }
+            Some(answer) => judge(&answer, self.domain.as_deref()),
             None if reply.code == 0 && self.domain.is_some() => Report::default().wrong("another-domain"),
             None => Report::default().fact("result-code", reply.code).proven(),
         })
     }
 }
 
-impl Cldap {
-    /// An answer that names no DNS domain is not judged by it.
-    fn judge(&self, report: Report, domain: &str) -> Progress {
-        match &self.domain {
-            Some(expected) if !domain.is_empty() && !same_name(expected, domain) => {
-                report.wrong("another-domain")
-            }
-            Some(_) | None => report.proven(),
+/// Facts of an answer, and whether it is of the expected domain. One that names no DNS domain is not judged by it.
+pub(super) fn judge(answer: &Answer, expected: Option<&str>) -> Progress {
+    let (report, domain) = match answer {
+        Answer::Extended(answer) => (extended(answer), answer.domain.as_str()),
+        Answer::Nt4(answer) => {
+            (nt4(answer), answer.dns.as_ref().map(|dns| dns.domain.as_str()).unwrap_or_default())
         }
+    };
+    match expected {
+        Some(expected) if !domain.is_empty() && !same_name(expected, domain) => {
+            report.wrong("another-domain")
+        }
+        Some(_) | None => report.proven(),
     }
 }
 

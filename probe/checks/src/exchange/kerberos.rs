@@ -29,8 +29,13 @@ pub(super) fn over_stream(expected: &Expected, nonce: u64) -> Box<dyn Exchange> 
     Box::new(Stream::new(kerberos::framed(&request), framing, dialogue))
 }
 
+/// The realm to ask for.
+pub(super) fn realm(expected: &Expected) -> String {
+    expected.domain.as_deref().map_or_else(|| NO_REALM.to_owned(), str::to_ascii_uppercase)
+}
+
 fn start(expected: &Expected, nonce: u64) -> (Vec<u8>, Kerberos) {
-    let realm = expected.domain.as_deref().map_or_else(|| NO_REALM.to_owned(), str::to_ascii_uppercase);
+    let realm = realm(expected);
     // An account that cannot exist by chance: the name says to the readers of the KDC's log who asked.
     let principal = format!("sekisho-{nonce:016x}");
     let [a, b, c, d, ..] = nonce.to_le_bytes();

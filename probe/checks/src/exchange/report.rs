@@ -7,6 +7,8 @@ use crate::wire::time::Moment;
 
 /// A text from a peer is cut to this many octets.
 pub(crate) const MAX_TEXT: usize = 256;
+/// A list of texts from a peer is cut to this many octets, at a whole text.
+pub(crate) const MAX_LIST: usize = 1024;
 /// This many octets of a strange reply are shown.
 const MAX_REPLY: usize = 32;
 
@@ -34,12 +36,37 @@ impl Report {
         }
     }
 
+    /// Texts of the peer with commas between them. An empty list is no fact.
+    pub(crate) fn list(self, name: &str, texts: impl IntoIterator<Item = String>) -> Self {
+        let mut list = String::new();
+        for text in texts {
+            let text = printable(&text);
+            if list.len().saturating_add(text.len()).saturating_add(1) > MAX_LIST {
+                break;
+            }
+            if !list.is_empty() {
+                list.push(',');
+            }
+            list.push_str(&text);
+        }
+        if list.is_empty() { self } else { self.fact(name, list) }
+    }
+
     /// A time of the peer, with microseconds, if it sent one.
     pub(crate) fn moment(self, name: &str, moment: Option<Moment>) -> Self {
         match moment {
             Some(moment) => self.fact(name, moment.rfc3339_micros()),
             None => self,
         }
+    }
+
+    /// The same facts, with this before each name.
+    pub(crate) fn under(self, prefix: &str) -> Self {
+        Self(self.0.into_iter().map(|(name, fact)| (format!("{prefix}{name}"), fact)).collect())
+    }
+
+    pub(crate) fn facts(self) -> Facts {
+        self.0
     }
 
     pub(crate) fn proven(self) -> Progress {
@@ -91,6 +118,19 @@ mod tests {
         assert_eq!(printable("a\u{1b}[31mb\0\u{202e}c\n"), "a[31mbc");
         assert_eq!(printable(&"é".repeat(200)).len(), 256);
         assert_eq!(printable(&format!("a{}", "é".repeat(200))).len(), 255);
+    }
+
+    #[test]
+    fn a_list_ends_with_a_whole_text() {
+        let Progress::Proven(facts) =
+            Report::default().list("names", (0..100).map(|_| "x".repeat(20))).proven()
+        else {
+            panic!("not proven")
+        };
+        let Fact::Text(list) = &facts["names"] else { panic!("no text") };
+        assert!((MAX_LIST - 21..=MAX_LIST).contains(&list.len()), "{}", list.len());
+        assert!(list.split(',').all(|text| text.len() == 20));
+        assert_eq!(Report::default().list("names", Vec::new()), Report::default());
     }
 
     #[test]

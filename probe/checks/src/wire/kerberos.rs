@@ -28,7 +28,7 @@ const TILL: &[u8] = b"20370913024805Z";
 /// AES-256, AES-128 and RC4 (RFC 3962 7, RFC 4757 3), strongest first.
 const ENCRYPTION_TYPES: [i64; 3] = [18, 17, 23];
 const NT_PRINCIPAL: i64 = 1;
-const NT_SRV_INST: i64 = 2;
+pub(super) const NT_SRV_INST: i64 = 2;
 
 /// What a KDC says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +105,8 @@ fn request_body(body: &mut Writer, principal: &str, realm: &str, nonce: u32) {
     });
 }
 
-fn principal_name(out: &mut Writer, kind: i64, parts: &[&str]) {
+/// `PrincipalName`, RFC 4120 5.2.2.
+pub(super) fn principal_name(out: &mut Writer, kind: i64, parts: &[&str]) {
     out.constructed(SEQUENCE, |name| {
         name.constructed(context(0), |field| {
             field.integer(INTEGER, kind);

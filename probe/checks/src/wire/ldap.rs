@@ -14,6 +14,11 @@ pub const MAX_VALUES: usize = 2048;
 pub(super) const SEARCH_REQUEST: u8 = ber::application(3);
 const SEARCH_RESULT_ENTRY: u8 = ber::application(4);
 const SEARCH_RESULT_DONE: u8 = ber::application(5);
+/// ExtendedRequest and its `requestName [0]`, RFC 4511 4.12.
+const EXTENDED_REQUEST: u8 = ber::application(23);
+const REQUEST_NAME: u8 = 0x80;
+/// The name of StartTLS, RFC 4511 4.14.1.
+const STARTTLS: &[u8] = b"1.3.6.1.4.1.1466.20037";
 const EXTENDED_RESPONSE: u8 = ber::application(24);
 /// Filter `present [7]`, RFC 4511 4.5.1.7.
 const PRESENT: u8 = 0x87;
@@ -150,6 +155,20 @@ pub(super) fn search_request(id: u32, attributes: &[&str], filter: impl FnOnce(&
     out.finish()
 }
 
+/// A request to begin TLS on the connection (RFC 4511 4.14.1): an extended request with the name of StartTLS.
+///
+/// Message ids are 1 to 2^31 - 1.
+#[must_use]
+pub fn starttls_request(id: u32) -> Vec<u8> {
+    let mut out = Writer::new();
+    out.constructed(SEQUENCE, |message| {
+        message.integer(INTEGER, i64::from(id)).constructed(EXTENDED_REQUEST, |request| {
+            request.primitive(REQUEST_NAME, STARTTLS);
+        });
+    });
+    out.finish()
+}
+
 /// The octets of the message at the beginning of `bytes`; `None` while that is not known.
 ///
 /// # Errors
@@ -266,6 +285,13 @@ mod tests {
         assert_eq!(measure(&[0x30, 3]), Ok(Some(5)));
         assert!(measure(b"HTTP/1.1").is_err());
         assert!(measure(&[0x30, 0x83, 1, 0, 0]).is_err());
+    }
+
+    #[test]
+    fn starttls_is_asked_for_as_servers_know_it() {
+        let request = starttls_request(1);
+        assert_eq!(request[..9], [0x30, 0x1d, 2, 1, 1, 0x77, 0x18, 0x80, 0x16]);
+        assert_eq!(&request[9..], STARTTLS);
     }
 
     #[test]

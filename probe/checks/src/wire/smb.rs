@@ -3,6 +3,10 @@
 use super::reader::{Error, Reader};
 use super::time::Moment;
 
+mod session;
+
+pub use session::{MORE_PROCESSING_REQUIRED, SessionReply, decode_session, session_request};
+
 /// A response may have this many octets. Windows sends some 500.
 pub const MAX_MESSAGE: usize = 64 * 1024;
 
@@ -51,6 +55,8 @@ pub struct Negotiated {
     pub system_time: Option<Moment>,
     /// When the server started. Windows domain controllers often do not tell.
     pub start_time: Option<Moment>,
+    /// The token that names the server's ways to authenticate.
+    pub security: Vec<u8>,
 }
 
 impl Negotiated {
@@ -93,7 +99,7 @@ pub fn guid_text(guid: &[u8; 16]) -> String {
 /// A NEGOTIATE of 2.0.2 to 3.0.2, and with a salt also of 3.1.1, which needs negotiate contexts.
 #[must_use]
 pub fn negotiate_request(client_guid: [u8; 16], salt: Option<[u8; 32]>) -> Vec<u8> {
-    let mut message = header();
+    let mut message = header(NEGOTIATE, 0);
     let dialects: Vec<u16> = DIALECTS.into_iter().chain(salt.map(|_| DIALECT_311)).collect();
     message.extend(36_u16.to_le_bytes());
     message.extend(u16::try_from(dialects.len()).unwrap_or(0).to_le_bytes());
@@ -118,15 +124,17 @@ pub fn negotiate_request(client_guid: [u8; 16], salt: Option<[u8; 32]>) -> Vec<u
     framed(&message)
 }
 
-/// SMB2 header of the first request of a connection, MS-SMB2 2.2.1.2: one credit, everything else zero.
-fn header() -> Vec<u8> {
+/// SMB2 header of a request before there is a session, MS-SMB2 2.2.1.2: one credit, and the number of the message.
+fn header(command: u16, number: u64) -> Vec<u8> {
     let mut header = Vec::with_capacity(256);
     header.extend(PROTOCOL_ID);
     header.extend(HEADER.to_le_bytes());
     header.extend([0; 6]);
-    header.extend(NEGOTIATE.to_le_bytes());
+    header.extend(command.to_le_bytes());
     header.extend(1_u16.to_le_bytes());
-    header.extend([0; 48]);
+    header.extend([0; 8]);
+    header.extend(number.to_le_bytes());
+    header.extend([0; 32]);
     header
 }
 
@@ -175,25 +183,30 @@ pub fn is_smb1(message: &[u8]) -> bool {
     message.starts_with(&[0xff, b'S', b'M', b'B'])
 }
 
-/// Decodes the response to NEGOTIATE, without its length. Security buffer and contexts are not looked at.
-///
-/// # Errors
-/// The bytes are no such response.
-pub fn decode(message: &[u8]) -> Result<Reply, Error> {
+/// Reads the header of a response to a command: its status, and a reader after the header.
+fn open(message: &[u8], expected: u16) -> Result<(u32, Reader<'_>), Error> {
     let mut reader = Reader::new(message, WHAT);
-    let malformed = Err(Error::Malformed(WHAT));
     if reader.array()? != PROTOCOL_ID || reader.u16_le()? != HEADER {
-        return malformed;
+        return Err(Error::Malformed(WHAT));
     }
     let _credit_charge = reader.u16_le()?;
     let status = reader.u32_le()?;
     let (command, _credits, flags) = (reader.u16_le()?, reader.u16_le()?, reader.u32_le()?);
-    if command != NEGOTIATE || flags & RESPONSE == 0 {
-        return malformed;
+    if command != expected || flags & RESPONSE == 0 {
+        return Err(Error::Malformed(WHAT));
     }
     reader.take(44)?;
+    Ok((status, reader))
+}
+
+/// Decodes the response to NEGOTIATE, without its length. Contexts are not looked at.
+///
+/// # Errors
+/// The bytes are no such response.
+pub fn decode(message: &[u8]) -> Result<Reply, Error> {
+    let (status, mut reader) = open(message, NEGOTIATE)?;
     match reader.u16_le()? {
-        65 => negotiated(status, reader).map(Reply::Negotiated),
+        65 => negotiated(status, message, reader).map(Reply::Negotiated),
         9 if status != 0 => {
             // Context count, reserved, and the count of the error data that must follow.
             reader.u16_le()?;
@@ -201,11 +214,11 @@ pub fn decode(message: &[u8]) -> Result<Reply, Error> {
             reader.take(count)?;
             Ok(Reply::Refused(status))
         }
-        _ => malformed,
+        _ => Err(Error::Malformed(WHAT)),
     }
 }
 
-fn negotiated(status: u32, mut reader: Reader<'_>) -> Result<Negotiated, Error> {
+fn negotiated(status: u32, message: &[u8], mut reader: Reader<'_>) -> Result<Negotiated, Error> {
     let security_mode = reader.u16_le()?;
     let dialect = reader.u16_le()?;
     reader.u16_le()?;
@@ -217,12 +230,17 @@ fn negotiated(status: u32, mut reader: Reader<'_>) -> Result<Negotiated, Error> 
     let (offset, length) = (reader.u16_le()?, reader.u16_le()?);
     reader.u32_le()?;
     // The security buffer follows at once or a little later: it must lie within the message.
-    let gap = usize::from(offset).saturating_sub(reader.position());
-    if length > 0 {
-        reader.take(gap)?;
-        reader.take(usize::from(length))?;
-    }
-    Ok(Negotiated { status, security_mode, dialect, server_guid, capabilities, system_time, start_time })
+    let security = session::buffer(message, &reader, offset, length)?.to_vec();
+    Ok(Negotiated {
+        status,
+        security_mode,
+        dialect,
+        server_guid,
+        capabilities,
+        system_time,
+        start_time,
+        security,
+    })
 }
 
 #[cfg(test)]
@@ -247,6 +265,7 @@ mod tests {
                 capabilities: 0,
                 system_time: None,
                 start_time: None,
+                security: Vec::new(),
             };
             assert_eq!(negotiated.dialect_text(), text);
         }

@@ -1,6 +1,7 @@
 //! Exchanges against the replies of `vectors/exchanges.toml`: in one piece, octet by octet, and cut off.
 
-use sekisho_checks::exchange::{Exchange, Expected, MAX_INPUT, Progress, begin};
+use sekisho_checks::exchange::{Exchange, Expected, MAPPER, MAX_INPUT, Progress, begin, begin_at};
+use sekisho_checks::flow::Ending;
 use sekisho_checks::wire::ber::{INTEGER, OCTET_STRING, SEQUENCE, SET, Writer, application};
 use sekisho_checks::wire::{dns, kerberos};
 use sekisho_model::{Fact, Facts, Protocol, Service, Transport};
@@ -14,15 +15,22 @@ struct Scenarios {
     exchange: Vec<Scenario>,
 }
 
-/// What comes of a reply. It is a reply of the other files, by file and name, or octets.
+/// What comes of replies, one after the other, and of the end after them. They are replies of the other files, by file
+/// and name, or octets.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Scenario {
     name: String,
     service: String,
+    /// Where it is not the service's: an RPC interface, on its own port.
+    port: Option<u16>,
     domain: Option<String>,
+    host: Option<String>,
     reply: Option<String>,
+    #[serde(default)]
+    then: Vec<String>,
     hex: Option<Hex>,
+    end: Option<End>,
     progress: Word,
     #[serde(default)]
     facts: Facts,
@@ -36,6 +44,24 @@ enum Word {
     Wrong,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum End {
+    Closed,
+    Reset,
+    Silent,
+}
+
+impl End {
+    fn ending(self) -> Ending {
+        match self {
+            Self::Closed => Ending::Eof,
+            Self::Reset => Ending::Reset,
+            Self::Silent => Ending::Silence,
+        }
+    }
+}
+
 impl Scenario {
     fn service(&self) -> Service {
         self.service.parse().unwrap()
@@ -44,8 +70,10 @@ impl Scenario {
     fn begin(&self) -> Box<dyn Exchange> {
         // The ids of the vectors: 0xabcd for DNS, 1 for CLDAP.
         let nonce = if self.service().protocol() == Protocol::Dns { 0xabcd << 48 } else { 1 << 32 };
-        begin(self.service(), &Expected { domain: self.domain.clone(), ..Expected::default() }, nonce)
-            .unwrap()
+        let expected =
+            Expected { domain: self.domain.clone(), host: self.host.clone(), ..Expected::default() };
+        let port = self.port.or(self.service().port()).unwrap_or(MAPPER);
+        begin_at(self.service(), port, &expected, nonce).unwrap()
     }
 
     fn expected(&self) -> Progress {
@@ -58,14 +86,41 @@ impl Scenario {
 
     /// The octets as they travel.
     fn bytes(&self) -> Vec<u8> {
-        let Some(key) = &self.reply else { return self.hex.clone().unwrap().0 };
+        if let Some(octets) = &self.hex {
+            return octets.0.clone();
+        }
+        self.reply.iter().chain(&self.then).flat_map(|key| self.framed(key)).collect()
+    }
+
+    fn framed(&self, key: &str) -> Vec<u8> {
         let message = reply(key);
         let service = self.service();
         match (service.protocol(), service.transport()) {
             (Protocol::Dns, Transport::Tcp) => dns::framed(&message),
-            (Protocol::Kerberos, Transport::Tcp) => kerberos::framed(&message),
+            (Protocol::Kerberos | Protocol::Kpasswd, Transport::Tcp) => kerberos::framed(&message),
             _ => message,
         }
+    }
+
+    /// Everything that comes is handed over, in pieces of this many octets, and then the end.
+    fn run(&self, piece: usize) -> Progress {
+        let mut exchange = self.begin();
+        assert!(!exchange.output().is_empty(), "{}", self.name);
+        let mut progress = Progress::Waiting;
+        for piece in self.bytes().chunks(piece) {
+            progress = exchange.input(piece);
+            if progress != Progress::Waiting {
+                break;
+            }
+            exchange.output();
+        }
+        let Some(end) = self.end else { return progress };
+        assert_eq!(progress, Progress::Waiting, "{} before its end", self.name);
+        let proven = exchange.is_proven();
+        let ended = exchange.ended(end.ending());
+        assert!(!proven || matches!(ended, Some(Progress::Proven(_))), "{}: proven is proven", self.name);
+        assert_eq!(exchange.ended(end.ending()), ended, "{}: it ends once", self.name);
+        ended.unwrap_or(Progress::Waiting)
     }
 
     fn is_stream(&self) -> bool {
@@ -75,9 +130,13 @@ impl Scenario {
 
 /// A reply of another file: `kerberos: a ticket`. Without framing; a netlogon answer in its messages.
 fn reply(key: &str) -> Vec<u8> {
+    if key == "alert: fatal" {
+        // RFC 8446 6.2, handshake_failure.
+        return vec![0x15, 3, 3, 0, 2, 2, 40];
+    }
     let (file, name) = key.split_once(": ").unwrap();
-    let bytes =
-        vectors::all().remove(&format!("{file} reply: {name}")).unwrap_or_else(|| panic!("no reply {key}"));
+    let found = vectors::all().get(&format!("{file} reply: {name}"));
+    let bytes = found.unwrap_or_else(|| panic!("no reply {key}")).hex.clone();
     match file {
         "kerberos" if bytes.starts_with(&[0, 0]) => bytes[4..].to_vec(),
         "cldap" if !bytes.starts_with(&[SEQUENCE]) => enveloped(&bytes),
@@ -121,32 +180,30 @@ fn without_reply(progress: Progress) -> Progress {
 #[test]
 fn replies_in_one_piece() {
     for scenario in scenarios() {
+        assert_eq!(scenario.run(usize::MAX), scenario.expected(), "{}", scenario.name);
+    }
+}
+
+#[test]
+fn a_verdict_is_final() {
+    for scenario in scenarios().into_iter().filter(|it| it.progress != Word::Waiting && it.end.is_none()) {
         let mut exchange = scenario.begin();
-        assert!(!exchange.output().is_empty(), "{}", scenario.name);
+        exchange.output();
         let progress = exchange.input(&scenario.bytes());
-        assert_eq!(progress, scenario.expected(), "{}", scenario.name);
-        if scenario.progress != Word::Waiting {
-            assert_eq!(exchange.input(b"anything"), progress, "{}: a verdict is final", scenario.name);
-        }
+        assert_eq!(exchange.input(b"anything"), progress, "{}", scenario.name);
     }
 }
 
 #[test]
 fn replies_octet_by_octet() {
     for scenario in scenarios().into_iter().filter(Scenario::is_stream) {
-        let mut exchange = scenario.begin();
-        let mut progress = Progress::Waiting;
-        for octet in scenario.bytes() {
-            progress = exchange.input(&[octet]);
-            if progress != Progress::Waiting {
-                break;
-            }
-        }
-        assert_eq!(without_reply(progress), without_reply(scenario.expected()), "{}", scenario.name);
+        let expected = without_reply(scenario.expected());
+        assert_eq!(without_reply(scenario.run(1)), expected, "{}", scenario.name);
     }
 }
 
-/// Octets of the reply that are enough for the verdict: LDAP has it with the entry, before the end of the search.
+/// Octets of the replies that are enough for the verdict: LDAP without StartTLS after it has it with the entry, before the
+/// end of the search.
 fn enough(scenario: &Scenario, bytes: &[u8]) -> usize {
     if !scenario.is_stream() {
         return bytes.len();
@@ -162,9 +219,9 @@ fn replies_that_are_cut_off_prove_nothing() {
         let bytes = scenario.bytes();
         let enough = enough(&scenario, &bytes);
         let after_entry = sekisho_checks::wire::ber::measure(&bytes, bytes.len(), "test").ok().flatten();
-        let ldap = matches!(scenario.service().protocol(), Protocol::Ldap);
+        let catalog = scenario.service().name() == "gc";
         assert!(
-            enough == bytes.len() || (ldap && Some(enough) == after_entry),
+            enough == bytes.len() || (catalog && Some(enough) == after_entry),
             "{}: {enough}",
             scenario.name
         );
@@ -195,7 +252,7 @@ fn every_supported_service_has_an_exchange_and_a_scenario() {
         let wants = !matches!(service.protocol(), Protocol::Echo | Protocol::Handshake);
         assert_eq!(has, wants, "{service}");
         // What TLS says is made by a live server in another test.
-        if wants && service.protocol() != Protocol::Ldaps {
+        if wants && !matches!(service.protocol(), Protocol::Ldaps | Protocol::WinrmTls) {
             for word in [Word::Proven, Word::Wrong] {
                 let found = scenarios().iter().any(|s| s.service() == service && s.progress == word);
                 assert!(found, "{service} has no scenario that is {word:?}");
@@ -210,8 +267,14 @@ fn requests_of_two_checks_differ_and_of_one_nonce_do_not() {
     for service in Service::catalogue().filter(|service| begin(*service, &Expected::default(), 7).is_some()) {
         let request = |nonce| begin(service, &Expected::default(), nonce).unwrap().output();
         match service.protocol() {
-            // TLS has randomness of its own, these two have nothing to vary.
-            Protocol::Ldaps | Protocol::EndpointMapper | Protocol::Ldap => {}
+            // TLS has randomness of its own, the others have nothing to vary.
+            Protocol::Ldaps
+            | Protocol::WinrmTls
+            | Protocol::EndpointMapper
+            | Protocol::Ldap
+            | Protocol::Rpc(_)
+            | Protocol::Adws
+            | Protocol::Winrm => {}
             Protocol::Dns
             | Protocol::Kerberos
             | Protocol::Cldap
@@ -219,10 +282,6 @@ fn requests_of_two_checks_differ_and_of_one_nonce_do_not() {
             | Protocol::Echo
             | Protocol::Ntp
             | Protocol::Kpasswd
-            | Protocol::Rpc(_)
-            | Protocol::Adws
-            | Protocol::Winrm
-            | Protocol::WinrmTls
             | Protocol::NetbiosNs
             | Protocol::NetbiosDgm
             | Protocol::NetbiosSsn

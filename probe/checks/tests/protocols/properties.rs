@@ -13,7 +13,8 @@ use sekisho_checks::wire::{cldap, dns, kerberos, ldap};
 use crate::targets::{EXCHANGES, TARGETS};
 use crate::vectors;
 
-static ALL: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| vectors::all().into_values().collect());
+static ALL: LazyLock<Vec<Vec<u8>>> =
+    LazyLock::new(|| vectors::all().values().map(|vector| vector.hex.clone()).collect());
 
 /// Everything at once: a case costs little, and no decoder is forgotten.
 fn feed(bytes: &[u8]) {

@@ -254,7 +254,11 @@ fn an_smb_response_holds_its_security_buffer() {
     let responses = vectors::smb().reply.into_iter().filter(|vector| vector.dialect.is_some());
     for vector in responses {
         let message = &vector.hex.0[4..];
-        assert!(smb::decode(&message[..message.len() - 1]).is_err(), "{}", vector.name);
+        let word = |at: usize| usize::from(u16::from_le_bytes([message[at], message[at + 1]]));
+        // SecurityBufferOffset and SecurityBufferLength, MS-SMB2 2.2.4.
+        let end = word(120) + word(122);
+        assert!(smb::decode(&message[..end]).is_ok(), "{}", vector.name);
+        assert!(smb::decode(&message[..end - 1]).is_err(), "{}", vector.name);
         let mut request = message.to_vec();
         request[16] = 0;
         assert!(smb::decode(&request).is_err(), "{}: not marked as a response", vector.name);

@@ -1,12 +1,12 @@
 //! Requests are written octet for octet.
 
 use sekisho_checks::wire::cldap::Ping;
-use sekisho_checks::wire::rpc::{ENDPOINT_MAPPER, Interface, NETLOGON};
+use sekisho_checks::wire::rpc::{DRSUAPI, ENDPOINT_MAPPER, Interface, NETLOGON};
 use sekisho_checks::wire::{cldap, dns, kerberos, ldap, rpc, smb};
 
 use crate::vectors;
 
-fn hex(octets: &[u8]) -> String {
+pub(crate) fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
@@ -24,6 +24,7 @@ pub(crate) fn interface(name: &str) -> Interface {
     match name {
         "endpoint-mapper" => ENDPOINT_MAPPER,
         "netlogon" => NETLOGON,
+        "drsuapi" => DRSUAPI,
         other => panic!("no such interface: {other}"),
     }
 }
