@@ -8,7 +8,8 @@ mod udp;
 
 use std::{net::IpAddr, time::Duration};
 
-use sekisho_checks::vantage::path_mtu::{self, Passage, Seen};
+use futures_util::future::join_all;
+use sekisho_checks::vantage::path_mtu::{self, Passage, Search, Seen};
 use sekisho_model::Transport;
 use tokio::time::Instant;
 
@@ -23,10 +24,13 @@ const SEARCHES_END: Duration = Duration::from_secs(11);
 /// Ports of LDAP, over TCP and UDP, and of the global catalog.
 const LDAP: u16 = 389;
 const GLOBAL_CATALOG: u16 = 3_268;
+/// A packet of this size passes everywhere, octets (RFC 791 section 3.2): where it does not, size is not what is wrong.
+const LEAST: u32 = 576;
 /// More than any interface but the loopback carries: the largest payload of an IPv4 datagram (RFC 791, RFC 768).
 const TOO_LARGE: usize = 65_507;
 
 /// A path under test.
+#[derive(Debug)]
 struct Path<'a> {
     means: &'a Means,
     address: IpAddr,
@@ -57,13 +61,18 @@ pub(super) async fn check(means: &Means, request: &Request) -> Verdict {
     let interface_mtu = interface_mtu(means, address).await;
     let path = Path { means, address, ends: Instant::now() + SEARCHES_END, interface_mtu };
     let (udp, tcp) = tokio::join!(Box::pin(udp::test(&path)), Box::pin(tcp::test(&path, domain)));
+    let udp_largest = Box::pin(udp.search(&path)).await;
     let black_hole = [tcp.ways.to_target, tcp.ways.from_target].contains(&Passage::Lost);
-    let passed = if black_hole { tcp.largest } else { udp.reached.max(udp.largest).max(tcp.largest) };
+    let passes = if black_hole {
+        Box::pin(tcp.search(udp_largest)).await
+    } else {
+        udp.reached.max(udp_largest).max(tcp.reached)
+    };
     path_mtu::judge(&Seen {
         interface_mtu,
         mss: tcp.mss,
-        path_mtu: passed,
-        udp_largest: udp.largest,
+        path_mtu: passes,
+        udp_largest,
         mtu_hop: udp.hop,
         udp: udp.ways,
         fragments: udp.fragments,
@@ -72,6 +81,32 @@ pub(super) async fn check(means: &Means, request: &Request) -> Verdict {
         tcp_trouble: tcp.trouble,
     })
     .into()
+}
+
+/// Something that can be of any size.
+trait Passes {
+    /// Whether it arrives with this size: octets of a packet.
+    fn passes(&self, size: u32) -> impl Future<Output = bool> + Send;
+}
+
+/// The largest size that passes, as far as there is time to find it. None where what passes everywhere does not.
+async fn largest(path: &Path<'_>, lost: u32, hint: Option<u32>, test: &impl Passes) -> Option<u32> {
+    if !test.passes(LEAST).await {
+        return None;
+    }
+    let mut search = Search::new(LEAST, lost);
+    let first = search.first(hint);
+    let tried = join_all(first.iter().map(|size| test.passes(*size))).await;
+    for (size, passed) in first.into_iter().zip(tried) {
+        search.tried(size, passed);
+    }
+    if let Some(size) = search.above() {
+        search.tried(size, test.passes(size).await);
+    }
+    while let Some(size) = search.next().filter(|_| Instant::now() < path.ends) {
+        search.tried(size, test.passes(size).await);
+    }
+    Some(search.passes())
 }
 
 /// What the first link carries. The kernel says so when it is to send more without cutting it, and sends nothing.

@@ -26,6 +26,19 @@ pub(in crate::vantage) struct Stream {
     stream: TcpStream,
     peer: IpAddr,
     taken: Vec<u8>,
+    /// Something was sent, and no message has come since.
+    waiting: bool,
+}
+
+impl Drop for Stream {
+    /// What is not answered is ended at once, so that neither end repeats it for minutes.
+    fn drop(&mut self) {
+        if self.waiting
+            && let Err(error) = self.stream.set_zero_linger()
+        {
+            tracing::debug!(%error, "a connection ends slowly");
+        }
+    }
 }
 
 impl Stream {
@@ -33,10 +46,11 @@ impl Stream {
     /// Does not time out.
     pub(in crate::vantage) async fn connect(to: SocketAddr, mss: Option<u32>) -> Result<Self, Trouble> {
         let stream = net::connect(to, mss).await.map_err(|error| Trouble::of(&error))?;
-        Ok(Self { stream, peer: to.ip(), taken: Vec::new() })
+        Ok(Self { stream, peer: to.ip(), taken: Vec::new(), waiting: false })
     }
 
     pub(in crate::vantage) async fn send(&mut self, request: &[u8]) -> Result<(), Trouble> {
+        self.waiting = true;
         self.stream.write_all(request).await.map_err(|error| Trouble::of(&error))
     }
 
@@ -46,6 +60,7 @@ impl Stream {
         loop {
             let total = measure(&self.taken).map_err(|_| Trouble::Strange)?;
             if let Some(total) = total.filter(|total| *total <= self.taken.len()) {
+                self.waiting = false;
                 let rest = self.taken.split_off(total);
                 return Ok(std::mem::replace(&mut self.taken, rest));
             }

@@ -4,17 +4,21 @@ use std::{net::SocketAddr, time::Duration};
 
 use futures_util::{
     StreamExt,
+    future::join_all,
     stream::{FuturesOrdered, FuturesUnordered},
 };
 use sekisho_checks::{
-    vantage::path_mtu::{self, Passage, Search, Ways},
+    vantage::path_mtu::{self, Passage, Ways},
     wire::{kerberos, ldap},
 };
 use sekisho_model::Transport;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{GLOBAL_CATALOG, LDAP, Path};
-use crate::vantage::ask::{Stream, Trouble};
+use super::{GLOBAL_CATALOG, LDAP, Passes, Path, largest};
+use crate::{
+    net::path::TcpPath,
+    vantage::ask::{Stream, Trouble},
+};
 
 /// Where connections go, the best first: LDAP answers small and large in both directions, Kerberos small alone.
 const PORTS: [Port; 3] = [
@@ -35,9 +39,6 @@ const EVERYTHING: [&str; 4] = ["*", "supportedControl", "namingContexts", "suppo
 /// LDAP message ids of the small exchange and of the large one after it.
 const FIRST: u32 = 1;
 const SECOND: u32 = 2;
-/// A path that carries less than this is not searched, octets of a packet (RFC 791 section 3.2).
-const LEAST: u32 = 576;
-
 /// How often, and for how long, large exchanges are tried before they are lost.
 struct Series {
     /// The next connection begins this long after the one before it.
@@ -64,25 +65,21 @@ const VERDICT: Series = Series {
 };
 /// One step of a search: a wrong one makes a number wrong, and no verdict.
 const STEP: Series = Series {
-    gaps: &[
-        Duration::from_millis(40),
-        Duration::from_millis(40),
-        Duration::from_millis(40),
-        Duration::from_millis(40),
-        Duration::ZERO,
-    ],
+    gaps: &[Duration::from_millis(40), Duration::from_millis(40), Duration::ZERO],
     wait: Duration::from_millis(700),
-    enough: 3,
+    enough: 2,
 };
 
 /// What was found out with connections.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct Found<'a> {
     pub(super) ways: Ways,
     /// Octets of a segment's data.
     pub(super) mss: Option<u32>,
-    /// The largest packet that passes both ways, with its headers.
-    pub(super) largest: Option<u32>,
+    /// The largest packet that passes, with its headers, where no larger ones are lost.
+    pub(super) reached: Option<u32>,
+    /// Where full packets are lost.
+    lost: Option<Lost<'a>>,
     pub(super) trouble: Option<&'static str>,
 }
 
@@ -106,28 +103,28 @@ enum Way {
 
 /// What came of one large exchange.
 enum Trial {
-    /// It passed; the size of a full packet, where it is one of this host.
-    Passed(Option<u32>),
+    /// It passed; what the kernel knows of the connection then, where it was this host that sent.
+    Passed(Option<TcpPath>),
     Lost,
     Untested,
 }
 
 /// Connections under test.
+#[derive(Debug)]
 struct Test<'a> {
     path: &'a Path<'a>,
     realm: String,
     port: Port,
 }
 
-pub(super) async fn test(path: &Path<'_>, domain: &str) -> Found {
+pub(super) async fn test<'a>(path: &'a Path<'a>, domain: &str) -> Found<'a> {
     let realm = domain.to_ascii_uppercase();
     match first(path, &realm).await {
         Err(trouble) => Found { trouble: Some(trouble.word()), ..Found::default() },
         Ok((port, stream)) => {
             let known = stream.path();
-            let mss = known.map(|known| known.largest_sent.saturating_sub(path.tcp_headers()));
             drop(stream);
-            Found { mss, ..Test { path, realm, port }.run().await }
+            Test { path, realm, port }.run(known).await
         }
     }
 }
@@ -152,20 +149,33 @@ async fn first(path: &Path<'_>, realm: &str) -> Result<(Port, Stream), Trouble> 
     Err(first.unwrap_or(Trouble::Silent))
 }
 
-impl Test<'_> {
-    async fn run(&self) -> Found {
+impl Found<'_> {
+    /// The largest packet that passes in the directions in which full ones do not. `hint`: one that may be it.
+    pub(super) async fn search(&self, hint: Option<u32>) -> Option<u32> {
+        let lost = self.lost.as_ref()?;
+        largest(lost.test.path, lost.test.path.interface_mtu?, hint, lost).await
+    }
+}
+
+impl<'a> Test<'a> {
+    /// `known` is what the kernel knows of a connection over which little went.
+    async fn run(self, known: Option<TcpPath>) -> Found<'a> {
         let (to, from) = tokio::join!(
             Box::pin(self.series(Way::ToTarget, None, &VERDICT)),
             Box::pin(self.series(Way::FromTarget, None, &VERDICT)),
         );
-        let (mut ways, full) = (Ways { to_target: to.0, from_target: from.0 }, to.1);
+        let mut ways = Ways { to_target: to.0, from_target: from.0 };
+        // A connection that sent full segments knows the path better.
+        let known = to.1.or(known);
+        let mss = known.map(|known| known.largest_sent.saturating_sub(self.path.tcp_headers()));
         let lost: Vec<Way> = [(Way::ToTarget, to.0), (Way::FromTarget, from.0)]
             .into_iter()
             .filter(|(_, passage)| *passage == Passage::Lost)
             .map(|(way, _)| way)
             .collect();
         if lost.is_empty() {
-            return Found { ways, largest: full, ..Found::default() };
+            let reached = to.1.and_then(|known| self.full(known));
+            return Found { ways, mss, reached, ..Found::default() };
         }
         // The control after it: a domain controller that went away meanwhile lost nothing.
         if self.open(None).await.is_err() {
@@ -174,9 +184,9 @@ impl Test<'_> {
                     *way = Passage::Untested;
                 }
             }
-            return Found { ways, ..Found::default() };
+            return Found { ways, mss, ..Found::default() };
         }
-        Found { ways, largest: self.search(&lost).await, ..Found::default() }
+        Found { ways, mss, lost: Some(Lost { test: self, ways: lost }), ..Found::default() }
     }
 
     /// Connects, and makes a small exchange where another may follow it.
@@ -193,14 +203,14 @@ impl Test<'_> {
     }
 
     /// Large exchanges on one connection after the other, until one passes or enough of them are lost.
-    async fn series(&self, way: Way, mss: Option<u32>, series: &Series) -> (Passage, Option<u32>) {
+    async fn series(&self, way: Way, mss: Option<u32>, series: &Series) -> (Passage, Option<TcpPath>) {
         let (mut trials, mut lost) = (FuturesUnordered::new(), 0);
         for gap in series.gaps {
             trials.push(Box::pin(self.trial(way, mss, series.wait)));
             let next = Instant::now() + *gap;
             while let Ok(Some(trial)) = timeout_at(next, trials.next()).await {
                 match trial {
-                    Trial::Passed(full) => return (Passage::Ok, full),
+                    Trial::Passed(known) => return (Passage::Ok, known),
                     Trial::Lost => lost += 1,
                     Trial::Untested => {}
                 }
@@ -208,7 +218,7 @@ impl Test<'_> {
         }
         while let Some(trial) = trials.next().await {
             match trial {
-                Trial::Passed(full) => return (Passage::Ok, full),
+                Trial::Passed(known) => return (Passage::Ok, known),
                 Trial::Lost => lost += 1,
                 Trial::Untested => {}
             }
@@ -247,35 +257,30 @@ impl Test<'_> {
             Err(_) if after.outstanding > 0 => Trial::Lost,
             // What a connection that broke had delivered before is not known.
             Ok(Err(_)) => Trial::Untested,
-            Ok(Ok(())) | Err(_) => Trial::Passed(self.full(after.largest_sent, after.route_mtu)),
+            Ok(Ok(())) | Err(_) => Trial::Passed(Some(after)),
         }
     }
 
     /// The size of a full packet, where it is the path that bounds it and not what the ends agreed on.
-    fn full(&self, largest: u32, route_mtu: u32) -> Option<u32> {
-        let bound = self.path.interface_mtu.map_or(route_mtu, |mtu| mtu.min(route_mtu));
-        Some(largest).filter(|largest| *largest >= bound)
+    fn full(&self, known: TcpPath) -> Option<u32> {
+        let bound = self.path.interface_mtu.map_or(known.route_mtu, |mtu| mtu.min(known.route_mtu));
+        Some(known.largest_sent).filter(|largest| *largest >= bound)
     }
+}
 
-    /// The largest packet that passes in the directions in which full ones do not.
-    async fn search(&self, lost: &[Way]) -> Option<u32> {
-        let headers = self.path.tcp_headers();
-        let passes = async |size: u32| {
-            for way in lost {
-                if self.series(*way, Some(size.saturating_sub(headers)), &STEP).await.0 != Passage::Ok {
-                    return false;
-                }
-            }
-            true
-        };
-        if !passes(LEAST).await {
-            return None;
-        }
-        let mut search = Search::new(LEAST, self.path.interface_mtu?);
-        while let Some(size) = search.next().filter(|_| Instant::now() < self.path.ends) {
-            search.tried(size, passes(size).await);
-        }
-        Some(search.passes())
+/// Directions in which full packets are lost.
+#[derive(Debug)]
+struct Lost<'a> {
+    test: Test<'a>,
+    ways: Vec<Way>,
+}
+
+impl Passes for Lost<'_> {
+    /// In all these directions.
+    async fn passes(&self, size: u32) -> bool {
+        let mss = Some(size.saturating_sub(self.test.path.tcp_headers()));
+        let series = self.ways.iter().map(|way| Box::pin(self.test.series(*way, mss, &STEP)));
+        join_all(series).await.iter().all(|(passage, _)| *passage == Passage::Ok)
     }
 }
 

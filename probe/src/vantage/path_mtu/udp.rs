@@ -4,12 +4,11 @@ use std::{net::IpAddr, time::Duration};
 
 use futures_util::future::join_all;
 use sekisho_checks::{
-    vantage::path_mtu::{Passage, Search, Sizes, Ways, choose, root_dse, sizes},
+    vantage::path_mtu::{Passage, Sizes, Ways, choose, root_dse, sizes},
     wire::ldap,
 };
-use tokio::time::Instant;
 
-use super::{LDAP, Path};
+use super::{LDAP, LEAST, Passes, Path, largest};
 use crate::{
     net::path::{Sizing, TooBig},
     vantage::ask::{Answer, Carrier, Question, Trouble, ask, ask_for},
@@ -33,12 +32,14 @@ const GAP: Duration = Duration::from_millis(100);
 const LAST: Duration = Duration::from_millis(400);
 /// No try is waited for longer.
 const LONGEST: Duration = Duration::from_millis(1_500);
+/// The same for one step of a search: a wrong one makes a number wrong, and no verdict.
+const STEPS: usize = 5;
+const STEP_GAP: Duration = Duration::from_millis(40);
+const STEP_LAST: Duration = Duration::from_millis(250);
 /// What is silent is tried again after this: a device may ration its ICMP errors.
 const QUIET: Duration = Duration::from_secs(1);
 /// Devices that may each say that a datagram is too large for their next link. Then it is not tested any further.
 const NARROWER: usize = 8;
-/// A datagram of this size passes everywhere (RFC 791 section 3.2): where it does not, size is not what is wrong.
-const SMALL: u32 = 576;
 /// A domain controller answers no larger request over UDP (LDAP policy MaxDatagramRecv, 4096 by default).
 const LARGEST: u32 = 4_000;
 /// A request in fragments is larger than what the first link carries by so much.
@@ -53,8 +54,8 @@ pub(super) struct Found {
     pub(super) fragments: Ways,
     /// The largest that arrived, where no larger ones are lost.
     pub(super) reached: Option<u32>,
-    /// The largest that arrived, where larger ones are lost.
-    pub(super) largest: Option<u32>,
+    /// One that is lost, and the round trip of small ones.
+    lost: Option<(u32, Duration)>,
     pub(super) hop: Option<IpAddr>,
     pub(super) trouble: Option<&'static str>,
 }
@@ -83,6 +84,7 @@ struct Test<'a> {
     path: &'a Path<'a>,
     mtu: u32,
     sizes: Sizes,
+    rtt: Duration,
     patience: [Duration; TRIES],
 }
 
@@ -93,11 +95,34 @@ pub(super) async fn test(path: &Path<'_>) -> Found {
         Ok(learned) => learned,
         Err(why) => return trouble(why.word()),
     };
-    let mut patience = [(rtt / 2).clamp(GAP, LONGEST); TRIES];
-    if let Some(last) = patience.last_mut() {
-        *last = (rtt * 3).clamp(LAST, LONGEST);
+    Test { path, mtu, sizes, rtt, patience: patience(rtt, GAP, LAST) }.run().await
+}
+
+/// How long each try is waited for, by the round trip of a small one.
+fn patience<const N: usize>(rtt: Duration, gap: Duration, last: Duration) -> [Duration; N] {
+    std::array::from_fn(|n| {
+        if n + 1 < N { (rtt / 2).clamp(gap, LONGEST) } else { (rtt * 3).clamp(last, LONGEST) }
+    })
+}
+
+impl Found {
+    /// The largest request that passes, where larger ones are lost.
+    pub(super) async fn search(&self, path: &Path<'_>) -> Option<u32> {
+        let (lost, rtt) = self.lost?;
+        largest(path, lost, None, &Steps { path, patience: patience(rtt, STEP_GAP, STEP_LAST) }).await
     }
-    Test { path, mtu, sizes, patience }.run().await
+}
+
+/// The steps of a search.
+struct Steps<'a> {
+    path: &'a Path<'a>,
+    patience: [Duration; STEPS],
+}
+
+impl Passes for Steps<'_> {
+    async fn passes(&self, size: u32) -> bool {
+        request(self.path, Sizing::Whole, size, &self.patience).await.is_ok()
+    }
 }
 
 /// Asks for each part: small requests with small replies, which is the control for everything that follows.
@@ -143,10 +168,10 @@ impl Test<'_> {
                 }
             }
         }
-        self.found(&tried).await
+        self.found(&tried)
     }
 
-    async fn found(&self, tried: &[Tried]) -> Found {
+    fn found(&self, tried: &[Tried]) -> Found {
         let of = |kind| {
             KINDS.iter().zip(tried).find(|(k, _)| **k == kind).map_or_else(Tried::default, |(_, t)| *t)
         };
@@ -159,7 +184,7 @@ impl Test<'_> {
                 from_target: passage(Kind::FragmentsFrom),
             },
             reached: Some(to.size).filter(|_| to.passage == Passage::Ok),
-            largest: if to.passage == Passage::Lost { self.largest(to.size).await } else { None },
+            lost: Some((to.size, self.rtt)).filter(|_| to.passage == Passage::Lost),
             hop: to.hop,
             trouble: None,
         }
@@ -171,20 +196,20 @@ impl Test<'_> {
 
     async fn one(&self, kind: Kind) -> Tried {
         let passage = match kind {
-            Kind::ToTarget => return self.to_target().await,
-            Kind::FromTarget => self.from_target().await,
-            Kind::FragmentsTo => self.fragments_to().await,
-            Kind::FragmentsFrom => self.fragments_from().await,
+            Kind::ToTarget => return self.whole_request().await,
+            Kind::FromTarget => self.whole_reply().await,
+            Kind::FragmentsTo => self.cut_request().await,
+            Kind::FragmentsFrom => self.cut_reply().await,
         };
         Tried { passage, ..Tried::default() }
     }
 
     /// The largest request that the first link carries, or that a device on the way says it does.
-    async fn to_target(&self) -> Tried {
+    async fn whole_request(&self) -> Tried {
         let (mut size, mut hop) = (self.mtu.min(LARGEST), None);
         for _ in 0..NARROWER {
             let passage = match self.request(Sizing::Whole, size).await {
-                Err(Trouble::TooBig(TooBig { mtu, by })) if (SMALL..size).contains(&mtu) => {
+                Err(Trouble::TooBig(TooBig { mtu, by })) if (LEAST..size).contains(&mtu) => {
                     (size, hop) = (mtu, by);
                     continue;
                 }
@@ -201,7 +226,7 @@ impl Test<'_> {
     }
 
     /// The largest reply that may come whole.
-    async fn from_target(&self) -> Passage {
+    async fn whole_reply(&self) -> Passage {
         let limit = usize::try_from(self.mtu.saturating_sub(self.path.udp_headers())).unwrap_or_default();
         let limit = limit.min(usize::try_from(LARGEST).unwrap_or_default());
         match self.reply(&choose(&self.sizes, limit)).await {
@@ -210,7 +235,7 @@ impl Test<'_> {
         }
     }
 
-    async fn fragments_to(&self) -> Passage {
+    async fn cut_request(&self) -> Passage {
         let size = self.mtu.saturating_add(BEYOND);
         if size > LARGEST {
             return Passage::Untested;
@@ -219,7 +244,7 @@ impl Test<'_> {
     }
 
     /// A reply that is larger than what the first link carries: everything that was answered in parts.
-    async fn fragments_from(&self) -> Passage {
+    async fn cut_reply(&self) -> Passage {
         let all: Vec<&str> = self.sizes.keys().map(String::as_str).collect();
         let whole = usize::try_from(self.mtu.saturating_sub(self.path.udp_headers())).unwrap_or(usize::MAX);
         match self.reply(&all).await {
@@ -234,32 +259,32 @@ impl Test<'_> {
         ask(self.path.means, &question, |reply| sizes(reply, ID)).await.is_ok()
     }
 
-    /// A request that makes a packet of this size, and a small reply.
     async fn request(&self, sizing: Sizing, size: u32) -> Result<Answer<usize>, Trouble> {
-        let payload = usize::try_from(size.saturating_sub(self.path.udp_headers())).unwrap_or_default();
-        self.large(Carrier::Sized(sizing), root_dse(ID, payload)).await
+        request(self.path, sizing, size, &self.patience).await
     }
 
     /// A small request, and its reply's size.
     async fn reply(&self, attributes: &[&str]) -> Result<Answer<usize>, Trouble> {
-        self.large(Carrier::Datagram, ldap::root_dse_request(ID, attributes)).await
+        let question = question(self.path, Carrier::Datagram, ldap::root_dse_request(ID, attributes));
+        size(self.path, &question, &self.patience).await
     }
+}
 
-    async fn large(&self, carrier: Carrier, request: Vec<u8>) -> Result<Answer<usize>, Trouble> {
-        let question = question(self.path, carrier, request);
-        let size = |reply: &[u8]| sizes(reply, ID).map(|_| reply.len());
-        ask_for(self.path.means, &question, &self.patience, size).await
-    }
+/// A request that makes a packet of this size, and a small reply.
+async fn request(
+    path: &Path<'_>,
+    sizing: Sizing,
+    octets: u32,
+    patience: &[Duration],
+) -> Result<Answer<usize>, Trouble> {
+    let payload = usize::try_from(octets.saturating_sub(path.udp_headers())).unwrap_or_default();
+    let question = question(path, Carrier::Sized(sizing), root_dse(ID, payload));
+    size(path, &question, patience).await
+}
 
-    /// The largest request that passes, below one that does not.
-    async fn largest(&self, lost: u32) -> Option<u32> {
-        self.request(Sizing::Whole, SMALL).await.ok()?;
-        let mut search = Search::new(SMALL, lost);
-        while let Some(size) = search.next().filter(|_| Instant::now() < self.path.ends) {
-            search.tried(size, self.request(Sizing::Whole, size).await.is_ok());
-        }
-        Some(search.passes())
-    }
+/// Asks, and gives the reply's size.
+async fn size(path: &Path<'_>, question: &Question, patience: &[Duration]) -> Result<Answer<usize>, Trouble> {
+    ask_for(path.means, question, patience, |reply| sizes(reply, ID).map(|_| reply.len())).await
 }
 
 fn passage<T>(asked: &Result<T, Trouble>) -> Passage {

@@ -7,12 +7,10 @@ use crate::wire::ldap::{self, Operation};
 /// Octets that each attribute of a reply has, with its name and its values.
 pub type Sizes = BTreeMap<String, usize>;
 
-/// Octets of tags and lengths around an attribute and around each of its values, where lengths are written as Windows does:
-/// in five octets. Where they are shorter so is the reply.
-const AROUND_ATTRIBUTE: usize = 3 * 6;
-const AROUND_VALUE: usize = 6;
-/// The same around the entry, and the end of the search after it.
+/// Octets around the entry, and of the end of the search after it, where lengths are written in five octets.
 const AROUND_ENTRY: usize = 64;
+/// The first octet of a length that is written in five, as Windows writes all of them.
+const LONG_FORM: u8 = 0x84;
 
 /// The sizes of the attributes in a reply; `None` where it holds no entry of request `id`.
 #[must_use]
@@ -21,14 +19,24 @@ pub fn sizes(reply: &[u8], id: u32) -> Option<Sizes> {
         Operation::Entry(entry) if message.id == i64::from(id) => Some(entry),
         Operation::Entry(_) | Operation::Done(_) | Operation::Extended(_) | Operation::Other(_) => None,
     })?;
+    let long_form = reply.get(1) == Some(&LONG_FORM);
+    let element = |contents: usize| contents.saturating_add(around(contents, long_form));
     let sizes = entry.attributes.iter().map(|attribute| {
-        let values = attribute.values.iter().map(|value| value.len().saturating_add(AROUND_VALUE));
-        let values = values.fold(0, usize::saturating_add);
-        let name = String::from_utf8_lossy(attribute.name).into_owned();
-        let size = values.saturating_add(name.len()).saturating_add(AROUND_ATTRIBUTE);
-        (name, size)
+        let values = attribute.values.iter().map(|value| element(value.len())).fold(0, usize::saturating_add);
+        let size = element(element(attribute.name.len()).saturating_add(element(values)));
+        (String::from_utf8_lossy(attribute.name).into_owned(), size)
     });
     Some(sizes.collect())
+}
+
+/// Octets of the tag and the length before so many of contents.
+const fn around(contents: usize, long_form: bool) -> usize {
+    match contents {
+        _ if long_form => 6,
+        0..=0x7f => 2,
+        0x80..=0xff => 3,
+        _ => 4,
+    }
 }
 
 /// Attributes whose reply has at most `limit` octets, and not much less where the sizes allow: the largest that still fits,
@@ -84,7 +92,7 @@ mod tests {
     fn sizes_are_read_from_the_entry_of_the_request() {
         let bytes = reply(3, &[("a", &["12345"]), ("bc", &["1", "22"])]);
         let sizes = sizes(&bytes, 3).unwrap();
-        assert_eq!(sizes, Sizes::from([("a".into(), 1 + 18 + 11), ("bc".into(), 2 + 18 + 7 + 8)]));
+        assert_eq!(sizes, Sizes::from([("a".into(), 2 + 3 + 2 + 7), ("bc".into(), 2 + 4 + 2 + 7)]));
         assert_eq!(super::sizes(&bytes, 4), None);
         assert_eq!(super::sizes(b"nonsense", 3), None);
     }
@@ -118,7 +126,10 @@ mod tests {
                 reply(1, &some)
             };
             let sizes = sizes(&encode(None), 1).unwrap();
-            prop_assert!(encode(Some(&choose(&sizes, limit))).len() <= limit);
+            let chosen = encode(Some(&choose(&sizes, limit)));
+            prop_assert!(chosen.len() <= limit.max(AROUND_ENTRY));
+            let each: usize = sizes.values().sum();
+            prop_assert!(each + AROUND_ENTRY >= encode(None).len());
         }
     }
 }
