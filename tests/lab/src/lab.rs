@@ -316,17 +316,16 @@ impl Lab {
 
     fn strike(&mut self, scene: &'static Scene) -> anyhow::Result<()> {
         self.state.scenes.retain(|name| name != scene.name);
-        let struck = stage::strike(&self.name, &self.state, scene);
-        self.adopt(struck?)
+        let (started, struck) = stage::strike(&self.name, &self.state, scene);
+        self.adopt(started).and(struck)
     }
 
     /// Takes charge of what a scene started, and remembers the scenes that are on.
     fn adopt(&mut self, started: Started) -> anyhow::Result<()> {
         self.children.extend(started.programs);
-        if let Some((domain, running)) = started.domain {
-            self.await_domain(&domain, running)?;
-        }
-        self.state.save(&self.name)
+        let domain = started.domain;
+        let answers = domain.map_or(Ok(()), |(domain, running)| self.await_domain(&domain, running));
+        self.state.save(&self.name).and(answers)
     }
 
     /// The scenes that are on, the first one first.

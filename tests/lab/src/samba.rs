@@ -95,7 +95,8 @@ impl DomainController {
             format!("--username=Administrator%{}", domain.administrator_password),
             format!("--option=netbios name={}", self.node.name.to_uppercase()),
         ];
-        self.samba_tool_domain(how).with_context(|| format!("join {} to the domain as {role}", self.node.name))
+        self.samba_tool_domain(how)
+            .with_context(|| format!("join {} to the domain as {role}", self.node.name))
     }
 
     fn samba_tool_domain(&self, how: impl IntoIterator<Item = String>) -> anyhow::Result<()> {
@@ -195,6 +196,35 @@ impl DomainController {
         let certificate = self.folder.join("private/tls/cert.pem");
         if !certificate.exists() {
             bail!("samba made no TLS certificate{}", self.log_tail("samba"));
+        }
+        Ok(())
+    }
+
+    /// Registers its names where they are not yet: the first domain controller has had its own from the beginning. One
+    /// that only reads must ask a writable one, which this Samba manages for some of the names.
+    pub(crate) fn register(&self) -> anyhow::Result<()> {
+        let config = self.folder.join("etc/smb.conf").display().to_string();
+        let command = namespace::command(&self.namespace, None, ["samba_dnsupdate", "-s", &config])?;
+        match tool::run(&command) {
+            Err(error) if !self.node.read_only => {
+                Err(error.context("register the names of a domain controller"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes over what another domain controller has, DNS above all: by itself it would some minutes later.
+    pub(crate) fn replicate(&self, from: &Self) -> anyhow::Result<()> {
+        let domain = &topology().domain;
+        let base: Vec<String> = domain.name.split('.').map(|label| format!("DC={label}")).collect();
+        let config = self.folder.join("etc/smb.conf").display().to_string();
+        let [to, from] = [self, from].map(|dc| format!("{}.{}", dc.node.name, domain.name));
+        for part in ["", "DC=DomainDnsZones,", "DC=ForestDnsZones,"] {
+            let what = format!("{part}{}", base.join(","));
+            let administrator = format!("--username=Administrator%{}", domain.administrator_password);
+            let argv = ["samba-tool", "drs", "replicate", &to, &from, &what, "-s", &config, &administrator];
+            tool::run(&namespace::command(&self.namespace, None, argv)?)
+                .with_context(|| format!("replicate {what} from {from} to {to}"))?;
         }
         Ok(())
     }
