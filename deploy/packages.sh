@@ -68,7 +68,8 @@ apt_get() {
     DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@"
 }
 
-# Nor at the next boot, for services that came with what was installed just now.
+# Nor at the next boot, for services that came with what was installed just now. chrony is another matter: it took the
+# place of whatever kept this machine's clock.
 packages_keep_stopped() {
     local name services=()
     for name in "$@"; do
@@ -77,6 +78,7 @@ packages_keep_stopped() {
         samba) services+=(smbd.service nmbd.service) ;;
         samba-ad-dc) services+=(samba-ad-dc.service) ;;
         winbind) services+=(winbind.service) ;;
+        chrony) systemctl start --quiet chrony.service 2>/dev/null || true ;;
         esac
     done
     ((${#services[@]})) || return 0

@@ -99,7 +99,7 @@ fn run_once(programs: &Programs, lab: &Lab, scene: &Scene, user: User) -> anyhow
         argv.extend(["check", "--domain", "corp.example", "--format", "json"].map(str::to_owned));
         argv.extend(work.flows.iter().flat_map(|flow| ["--service".to_owned(), flow.service.name()]));
         argv.extend(work.checks.iter().flat_map(|check| ["--check".to_owned(), check.check.to_string()]));
-        argv.push(address.to_string());
+        argv.push(if scene.by_name { format!("{target}.corp.example") } else { address.to_string() });
         let mut command = match user {
             User::Root => lab.exec(&vantage, argv)?,
             User::Nobody => lab.exec_as("nobody", &vantage, argv)?,

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use sekisho_model::{Facts, Protocol, Service, Transport};
+use sekisho_model::{Fact, Facts, Protocol, Service, Transport};
 
 use crate::flow::Ending;
 
@@ -36,6 +36,17 @@ pub struct Expected {
     pub host: Option<String>,
     /// The time of this machine, seconds since 1970-01-01T00:00:00Z: whether a certificate is valid is judged by it.
     pub now: Option<i64>,
+}
+
+impl Expected {
+    /// The same, with the name that a server's rootDSE gives itself where none was expected.
+    fn or_named_by(&self, told: &Facts) -> Self {
+        let named = match told.get("dns-host-name") {
+            Some(Fact::Text(name)) => Some(name.to_ascii_lowercase()),
+            Some(Fact::Flag(_) | Fact::Integer(_)) | None => None,
+        };
+        Self { host: self.host.clone().or(named), ..self.clone() }
+    }
 }
 
 /// Where a conversation stands after bytes came in.

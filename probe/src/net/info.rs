@@ -4,12 +4,15 @@ use std::os::fd::AsRawFd;
 
 use nix::libc;
 
-/// The part of the structure that every kernel has.
-const LENGTH: usize = 104;
+/// The part of the structure that Linux has had since 4.6. An older one fills in less, and the rest stays zero.
+const LENGTH: usize = 148;
 /// Segments that were sent and not acknowledged.
 const UNACKED: std::ops::Range<usize> = 24..28;
 /// Smoothed round trip, microseconds.
 const RTT: std::ops::Range<usize> = 68..72;
+
+/// Bytes that wait to be sent, because the peer's window is closed.
+const NOT_SENT: std::ops::Range<usize> = 144..148;
 
 /// What is read of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub(crate) struct Info {
     pub(crate) unacked: u32,
     /// Smoothed round trip, microseconds; 0 before the first.
     pub(crate) rtt_us: u32,
+    /// Bytes that wait to be sent.
+    pub(crate) not_sent: u32,
 }
 
 impl Info {
@@ -38,6 +43,10 @@ impl Info {
         };
         let number =
             |place| Some(u32::from_ne_bytes(info.get::<std::ops::Range<usize>>(place)?.try_into().ok()?));
-        (result == 0).then_some(Self { unacked: number(UNACKED)?, rtt_us: number(RTT)? })
+        (result == 0).then_some(Self {
+            unacked: number(UNACKED)?,
+            rtt_us: number(RTT)?,
+            not_sent: number(NOT_SENT)?,
+        })
     }
 }

@@ -186,7 +186,7 @@ async fn turn(stream: &mut TcpStream, output: &[u8], buffer: &mut [u8]) -> io::R
 /// Whether the peer's kernel has at least acknowledged what it did not answer.
 fn silence(stream: &TcpStream) -> Ending {
     match Info::of(stream) {
-        Some(info) if info.unacked > 0 => Ending::Undelivered,
+        Some(info) if info.unacked > 0 || info.not_sent > 0 => Ending::Undelivered,
         Some(_) | None => Ending::Silence,
     }
 }

@@ -1,5 +1,7 @@
 //! The command line.
 
+mod truth;
+
 use std::{
     ffi::OsString,
     io::Read,
@@ -15,12 +17,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     Lab, Options, lab,
-    scene::{Scene, User, scenes},
     serve::{self, Manner},
     state,
     topology::topology,
-    truth, ui, verify,
-    wanted::WantedFacts,
+    ui,
 };
 
 /// A network of namespaces with access lists and a real Active Directory domain controller, on this machine.
@@ -220,13 +220,15 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::List => list()?,
         Task::Status { name } => status(&name.name)?,
         Task::Exec { name, user, node, command } => exec(&name.name, user.as_deref(), &node, &command)?,
-        Task::Scene { list: true, .. } => list_scenes(),
-        Task::Scene { name, scene, off, .. } => set_scene(&name.name, &scene.unwrap_or_default(), off)?,
+        Task::Scene { list: true, .. } => truth::list_scenes(),
+        Task::Scene { name, scene, off, .. } => {
+            truth::set_scene(&name.name, &scene.unwrap_or_default(), off)?
+        }
         Task::Truth { scene, vantage, target, format } => {
-            show_truth(scene.as_deref(), vantage.as_deref(), target.as_deref(), format)?;
+            truth::show_truth(scene.as_deref(), vantage.as_deref(), target.as_deref(), format)?;
         }
         Task::Inventory => ui::say(crate::inventory().trim_end()),
-        Task::Verify { name, scene } => return verify(&name.name, scene.as_deref()),
+        Task::Verify { name, scene } => return truth::verify(&name.name, scene.as_deref()),
         Task::Loss { name, percent } => {
             Lab::open(&name.name)?.loss(percent)?;
             ui::say(&format!("lab {}: {percent} % of the packets between edge and core are lost", name.name));
@@ -306,6 +308,9 @@ fn list() -> anyhow::Result<()> {
 fn status(name: &str) -> anyhow::Result<()> {
     let lab = Lab::open(name)?;
     ui::say(&format!("lab {name} is ready; controller address {}", lab.controller_address()));
+    for scene in lab.scenes() {
+        ui::say(&format!("scene {}: {}", scene.name, scene.about));
+    }
     let rows = lab
         .nodes()
         .map(|(node, address)| {
@@ -331,96 +336,6 @@ fn exec(name: &str, user: Option<&str>, node: &str, argv: &[OsString]) -> anyhow
     };
     // Only comes back when it fails.
     Err(command.exec()).context("run `ip netns exec`")
-}
-
-fn list_scenes() {
-    let rows: Vec<Vec<String>> =
-        scenes().iter().map(|scene| vec![scene.name.to_owned(), scene.about.clone()]).collect();
-    ui::table(&["SCENE", "WHAT IS WRONG"], &rows);
-}
-
-fn set_scene(lab: &str, name: &str, off: bool) -> anyhow::Result<()> {
-    let mut lab = Lab::open(lab)?;
-    if off {
-        lab.end_scene(name)?;
-        ui::say(&format!("lab {}: scene {name} has ended", lab.name()));
-    } else {
-        let scene = lab.scene(name)?;
-        ui::say(&format!("lab {}: {}", lab.name(), scene.about));
-    }
-    Ok(())
-}
-
-fn show_truth(
-    scene: Option<&str>,
-    vantage: Option<&str>,
-    target: Option<&str>,
-    format: Format,
-) -> anyhow::Result<()> {
-    let scene = scene.map(crate::scene).transpose()?;
-    let wanted = |asked: Option<&str>, is: &str| asked.is_none_or(|asked| asked == is);
-    let all = scene.map_or_else(truth, |scene| scene.flows(User::Nobody));
-    let of_flows =
-        all.into_iter().filter(|e| wanted(vantage, &e.vantage) && wanted(target, &e.target)).map(|e| {
-            let by = e.by.map_or_else(|| "-".to_owned(), |by| by.to_string());
-            let what =
-                [e.service.to_string(), e.outcome.to_string(), by, e.signal.to_string(), words(&e.facts)];
-            [vec![e.vantage, e.target, e.address.to_string()], what.to_vec()].concat()
-        });
-    let checks = scene.map(Scene::checks).unwrap_or_default();
-    let of_checks = checks
-        .iter()
-        .filter(|c| wanted(vantage, &c.vantage) && wanted(target, c.target.as_deref().unwrap_or("-")))
-        .map(|c| {
-            let address = c.target.as_ref().and_then(|target| scene?.address(target));
-            vec![
-                c.vantage.clone(),
-                c.target.clone().unwrap_or_else(|| "-".to_owned()),
-                address.map_or_else(|| "-".to_owned(), |address| address.to_string()),
-                c.check.to_string(),
-                c.status.to_string(),
-                "-".to_owned(),
-                "-".to_owned(),
-                words(&c.facts),
-            ]
-        });
-    let rows: Vec<Vec<String>> = of_flows.chain(of_checks).collect();
-    match format {
-        Format::Table => {
-            ui::table(
-                &["VANTAGE", "TARGET", "ADDRESS", "SERVICE", "OUTCOME", "BY", "SIGNAL", "FACTS"],
-                &rows,
-            );
-        }
-        Format::Csv => {
-            ui::say("vantage,target,address,service,outcome,by,signal,facts");
-            for row in rows {
-                ui::say(&row.join(","));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn words(facts: &WantedFacts) -> String {
-    facts.iter().map(|(name, wanted)| format!("{name}={wanted}")).collect::<Vec<_>>().join(" ")
-}
-
-fn verify(name: &str, scene: Option<&str>) -> anyhow::Result<ExitCode> {
-    let lab = Lab::open(name)?;
-    let flows = match scene.map(crate::scene).transpose()? {
-        Some(scene) => scene.flows(User::Root),
-        None => truth(),
-    };
-    let differences = verify::verify(&lab, &flows)?;
-    for difference in &differences {
-        ui::say(difference);
-    }
-    if differences.is_empty() {
-        ui::say(&format!("lab {name}: all {} flows are as the truth says", flows.len()));
-        return Ok(ExitCode::SUCCESS);
-    }
-    Ok(ExitCode::FAILURE)
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {

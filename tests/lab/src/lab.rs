@@ -1,5 +1,7 @@
 //! One lab: up, used, down.
 
+mod scenes;
+
 use std::{
     ffi::OsStr,
     net::Ipv4Addr,
@@ -13,9 +15,8 @@ use nix::unistd::{Gid, Uid, User};
 use crate::{
     domain::{Domain, Running, Variations},
     farm, guard, namespace, network, program, ready,
-    scene::{self, Scene},
+    scene::Scene,
     serve::Manner,
-    stage::{self, Started},
     state::{self, Condition, Process, State},
     teardown, tool,
     topology::{self, topology},
@@ -94,8 +95,10 @@ impl Lab {
             teardown::lab(&options.name, hold)?;
             hold = guard::hold(&state::folder(&options.name))?;
         }
+        let cache = std::path::absolute(&options.cache)
+            .with_context(|| format!("find the folder {}", options.cache.display()))?;
         let owner = if options.keep { None } else { Process::of(std::process::id()) };
-        let state = state::claim(&options.name, options.ping, &options.cache, owner)?;
+        let state = state::claim(&options.name, options.ping, &cache, owner)?;
         let mut lab = Self { name: options.name.clone(), state, keep: options.keep, children: Vec::new() };
         match lab.build() {
             Ok(()) => Ok((lab, true)),
@@ -269,69 +272,6 @@ impl Lab {
         self.children.push(server);
         self.state.farm = hosts;
         self.state.save(&self.name)
-    }
-
-    /// Sets a scene up. [`Scene::flows`] and [`Scene::checks`] tell what is true then.
-    ///
-    /// # Errors
-    /// Where there is no such scene, it is on already, or a part of it cannot be set up: then it is struck again.
-    pub fn scene(&mut self, name: &str) -> anyhow::Result<&'static Scene> {
-        let scene = scene::scene(name)?;
-        let _hold = self.hold()?;
-        let on = self.scenes().collect::<Vec<_>>();
-        ensure!(on.iter().all(|other| other.name != name), "scene {name} is on already in lab {}", self.name);
-        if let Some(other) = on.iter().find(|other| scene.changes_domain() && other.changes_domain()) {
-            bail!("scenes {name} and {} both change the domain controllers: end that one first", other.name);
-        }
-        self.state.scenes.push(name.to_owned());
-        self.state.save(&self.name)?;
-        let result = stage::set(&self.name, &self.state, scene).and_then(|started| self.adopt(started));
-        if let Err(error) = result {
-            // What was not set up cannot be struck: only the first error says something.
-            drop(self.strike(scene));
-            return Err(error.context(format!("set up scene {name}")));
-        }
-        Ok(scene)
-    }
-
-    /// Strikes a scene: the lab is as it was before.
-    ///
-    /// # Errors
-    /// Where it is not on, or a part of it cannot be taken back.
-    pub fn end_scene(&mut self, name: &str) -> anyhow::Result<()> {
-        let scene = scene::scene(name)?;
-        let _hold = self.hold()?;
-        ensure!(self.scenes().any(|on| on.name == name), "scene {name} is not on in lab {}", self.name);
-        self.strike(scene).with_context(|| format!("end scene {name}"))
-    }
-
-    /// Sets the access lists of a scene that is on back to their beginning: what they count and remember is forgotten.
-    ///
-    /// # Errors
-    /// Where it is not on, or nft fails.
-    pub fn rewind(&self, scene: &Scene) -> anyhow::Result<()> {
-        ensure!(self.scenes().any(|on| on.name == scene.name), "scene {} is not on", scene.name);
-        stage::rules(&self.name, scene)
-    }
-
-    fn strike(&mut self, scene: &'static Scene) -> anyhow::Result<()> {
-        self.state.scenes.retain(|name| name != scene.name);
-        let struck = stage::strike(&self.name, &self.state, scene);
-        self.adopt(struck?)
-    }
-
-    /// Takes charge of what a scene started, and remembers the scenes that are on.
-    fn adopt(&mut self, started: Started) -> anyhow::Result<()> {
-        self.children.extend(started.programs);
-        if let Some((domain, running)) = started.domain {
-            self.await_domain(&domain, running)?;
-        }
-        self.state.save(&self.name)
-    }
-
-    /// The scenes that are on, the first one first.
-    pub fn scenes(&self) -> impl Iterator<Item = &'static Scene> + use<'_> {
-        self.state.scenes.iter().filter_map(|name| scene::scene(name).ok())
     }
 
     /// The hosts of the farm.

@@ -169,10 +169,10 @@ pub(crate) fn cut(lab: &str, end: &End) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs `ip` commands in a node.
+/// Runs `ip` commands in a node: all of them, also after one that fails.
 pub(crate) fn configure(lab: &str, node: &str, script: &str) -> anyhow::Result<()> {
     let namespace = namespace::name(lab, node);
-    tool::run_with(tool::command("ip")?.args(["-netns", &namespace, "-batch", "-"]), script)
+    tool::run_with(tool::command("ip")?.args(["-netns", &namespace, "-force", "-batch", "-"]), script)
         .with_context(|| format!("give {node} its addresses and routes"))?;
     Ok(())
 }

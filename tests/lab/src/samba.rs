@@ -1,5 +1,7 @@
 //! One domain controller: its Samba, and the chronyd beside it that tells the time.
 
+mod membership;
+
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -67,55 +69,6 @@ impl DomainController {
     /// A domain controller of a lab that keeps its things below that folder.
     pub(crate) fn new(lab: &str, folder: &Path, node: &'static Node, address: Ipv4Net) -> Self {
         Self { node, address, namespace: namespace::name(lab, &node.name), folder: folder.join(&node.name) }
-    }
-
-    /// Makes a domain with this domain controller.
-    pub(crate) fn provision(&self) -> anyhow::Result<()> {
-        let domain = &topology().domain;
-        let how = [
-            "provision".to_owned(),
-            format!("--realm={}", domain.name.to_uppercase()),
-            format!("--domain={}", domain.netbios),
-            format!("--host-name={}", self.node.name),
-            format!("--host-ip={}", self.address.addr()),
-            format!("--adminpass={}", domain.administrator_password),
-            "--server-role=dc".to_owned(),
-        ];
-        self.samba_tool_domain(how).context("provision the domain")
-    }
-
-    /// Joins it to the domain, of which a domain controller must be up.
-    pub(crate) fn join(&self) -> anyhow::Result<()> {
-        let domain = &topology().domain;
-        let role = if self.node.read_only { "RODC" } else { "DC" };
-        let how = [
-            "join".to_owned(),
-            domain.name.clone(),
-            role.to_owned(),
-            format!("--username=Administrator%{}", domain.administrator_password),
-            format!("--option=netbios name={}", self.node.name.to_uppercase()),
-        ];
-        self.samba_tool_domain(how)
-            .with_context(|| format!("join {} to the domain as {role}", self.node.name))
-    }
-
-    fn samba_tool_domain(&self, how: impl IntoIterator<Item = String>) -> anyhow::Result<()> {
-        create(&self.folder)?;
-        let empty = self.folder.join("provision.conf");
-        fs::write(&empty, "[global]\n").with_context(|| format!("write {}", empty.display()))?;
-        let mut argv = vec!["samba-tool".to_owned(), "domain".to_owned()];
-        argv.extend(how);
-        argv.extend([
-            format!("--configfile={}", empty.display()),
-            format!("--targetdir={}", self.folder.display()),
-            "--dns-backend=SAMBA_INTERNAL".to_owned(),
-            format!("--option=interfaces={} lo", self.address),
-            "--option=bind interfaces only=yes".to_owned(),
-            format!("--option=pid directory={}/run", self.folder.display()),
-            format!("--option=ncalrpc dir={}/ncalrpc", self.folder.display()),
-            format!("--option=log file={}/log.%m", self.folder.display()),
-        ]);
-        tool::run(&namespace::command(&self.namespace, None, argv)?).map(|_| ())
     }
 
     /// Starts its programs, Samba first. It does not wait until they answer.

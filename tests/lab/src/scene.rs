@@ -52,6 +52,9 @@ pub struct Scene {
     /// Sets and chains of a table of the scene's own, by node.
     #[serde(default)]
     pub(crate) nft: BTreeMap<String, String>,
+    /// A probe is given the targets by name, as in a sweep: then the names must resolve. Otherwise by address.
+    #[serde(default)]
+    pub by_name: bool,
     /// More targets of its flows.
     #[serde(default)]
     targets: BTreeMap<String, Ipv4Addr>,
@@ -260,3 +263,6 @@ pub fn scene(name: &str) -> anyhow::Result<&'static Scene> {
         format!("there is no scene {name}; there are {}", known.join(", "))
     })
 }
+
+#[cfg(test)]
+mod tests;

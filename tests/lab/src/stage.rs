@@ -57,7 +57,7 @@ pub(crate) fn rules(lab: &str, scene: &Scene) -> anyhow::Result<()> {
 
 /// Strikes a scene, also one that was set up in part. Goes through to the end; the error is that of the first part that
 /// did not go.
-pub(crate) fn strike(lab: &str, state: &State, scene: &'static Scene) -> anyhow::Result<Started> {
+pub(crate) fn strike(lab: &str, state: &State, scene: &'static Scene) -> (Started, anyhow::Result<()>) {
     let mut started = Started::default();
     let mut results = Vec::new();
     for node in scene.nft.keys() {
@@ -79,13 +79,13 @@ pub(crate) fn strike(lab: &str, state: &State, scene: &'static Scene) -> anyhow:
     results.push(forget(lab));
     let folder = folder(lab, scene);
     results.push(fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display())));
-    results.into_iter().collect::<anyhow::Result<()>>().map(|()| started)
+    (started, results.into_iter().collect())
 }
 
 /// What nodes have learned of their paths: it was learned in other circumstances.
 fn forget(lab: &str) -> anyhow::Result<()> {
-    let nodes = topology().nodes.iter();
-    nodes.map(|node| network::configure(lab, &node.name, "route flush cache\ntcp_metrics flush\n")).collect()
+    let forget = "route flush cache\ntcp_metrics flush\n";
+    topology().nodes.iter().try_for_each(|node| network::configure(lab, &node.name, forget))
 }
 
 /// The nodes that a scene brings, with their cables; routes also of nodes that are there.

@@ -25,6 +25,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("nmap", "nmap"),
     ("ping", "iputils-ping"),
     ("dnsmasq", "dnsmasq-base"),
+    ("nsupdate", "dnsutils"),
     ("faketime", "faketime"),
     ("openssl", "openssl"),
     ("sysctl", "procps"),

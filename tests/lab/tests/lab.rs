@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sekisho_lab::{Condition, Lab, Options, list};
+use sekisho_lab::{Condition, Lab, Options, list, scenes};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_sekisho-lab");
 
@@ -309,4 +309,83 @@ fn a_farm_stands_behind_the_core() {
     lab.farm(5).unwrap();
     assert!(pings(&lab, "vlan10", "10.77.2.5"));
     assert!(!pings(&lab, "vlan10", "10.77.2.6"));
+}
+
+#[test]
+fn scenes_come_as_their_truth_says_and_go_without_a_trace() {
+    let mut lab = Lab::up(&Options::named(unique("scenes"))).unwrap();
+    let before = fingerprint(&lab);
+    for scene in scenes() {
+        lab.scene(scene.name).unwrap();
+        let output = sekisho_lab(&["verify", "--name", lab.name(), "--scene", scene.name]);
+        assert!(output.status.success(), "{}: {}", scene.name, text(&output));
+        lab.end_scene(scene.name).unwrap();
+        assert_eq!(fingerprint(&lab), before, "{}", scene.name);
+    }
+    let output = sekisho_lab(&["verify", "--name", lab.name()]);
+    assert!(output.status.success(), "{}", text(&output));
+    let name = lab.name().to_owned();
+    drop(lab);
+    assert_no_traces(&name);
+}
+
+/// What a scene could leave in the routers, and the namespaces of the lab.
+fn fingerprint(lab: &Lab) -> String {
+    let mut all = String::new();
+    for node in ["edge", "core"] {
+        for what in ["ip rule", "ip route show table all", "ip -brief link", "nft list ruleset", "sysctl -a"]
+        {
+            let output = text(&lab.exec(node, ["sh", "-c", what]).unwrap().output().unwrap());
+            // Counters of random numbers and of what is under way.
+            let still =
+                |line: &&str| ["fib_multipath_hash_policy", "tcp_loose"].iter().any(|key| line.contains(key));
+            let lines: Vec<&str> = output.lines().filter(|line| what != "sysctl -a" || still(line)).collect();
+            all.push_str(&lines.join("\n"));
+        }
+    }
+    let namespaces = traces(lab.name()).into_iter().filter(|trace| trace.starts_with("/run/netns"));
+    let mut namespaces: Vec<String> = namespaces.collect();
+    namespaces.sort();
+    all + &namespaces.join("\n")
+}
+
+#[test]
+fn paths_are_as_narrow_as_their_scenes_say() {
+    let mut lab = Lab::up(&Options::named(unique("paths"))).unwrap();
+    let ping = |lab: &Lab, size: &str, fragments: &str| {
+        let argv = ["ping", "-n", "-c", "1", "-W", "1", "-M", fragments, "-s", size, "10.77.1.10"];
+        text(&lab.exec("vlan10", argv).unwrap().output().unwrap())
+    };
+    let received = |output: &str| output.contains(" 1 received");
+    // 28 bytes of headers come on top.
+    for (scene, told) in [("narrow", true), ("black-hole", false)] {
+        lab.scene(scene).unwrap();
+        assert!(received(&ping(&lab, "1252", "do")), "{scene}");
+        let large = ping(&lab, "1253", "do");
+        assert!(!received(&large), "{scene}: {large}");
+        assert_eq!(large.contains("mtu = 1280") || large.contains("mtu=1280"), told, "{scene}: {large}");
+        assert!(received(&ping(&lab, "3000", "dont")), "{scene}");
+        lab.end_scene(scene).unwrap();
+        assert!(received(&ping(&lab, "1472", "do")), "{scene} has left something");
+    }
+}
+
+#[test]
+fn a_scene_that_cannot_be_set_up_leaves_nothing() {
+    let mut lab = Lab::up(&Options::named(unique("half"))).unwrap();
+    let before = fingerprint(&lab);
+    // The edge has this route already, so that the scene's own cannot be added.
+    assert!(succeeds(
+        &lab,
+        "edge",
+        &["ip", "route", "add", "10.77.1.0/24", "via", "10.77.254.2", "table", "61"]
+    ));
+    let error = format!("{:#}", lab.scene("narrow").unwrap_err());
+    assert!(error.contains("set up scene narrow"), "{error}");
+    assert_eq!(fingerprint(&lab), before);
+    assert!(lab.scene("no-such").unwrap_err().to_string().contains("there are"));
+    assert!(lab.end_scene("narrow").unwrap_err().to_string().contains("is not on"));
+    lab.scene("other-certificate").unwrap();
+    let error = lab.scene("clock-off").unwrap_err().to_string();
+    assert!(error.contains("other-certificate"), "{error}");
 }

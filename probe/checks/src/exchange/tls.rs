@@ -73,7 +73,7 @@ impl Inside {
     /// The verdict of the exchange inside, with what is known of TLS.
     fn joined(&self, progress: Progress) -> Progress {
         let join = |facts| {
-            let mut joined = self.session.report().facts();
+            let mut joined = self.session.report_for(&facts).facts();
             joined.extend(facts);
             joined
         };

@@ -67,7 +67,9 @@ impl StartTls {
 
     /// The server agreed: what comes next is TLS.
     fn secure(&mut self, rest: &[u8]) -> Progress {
-        let Some(session) = Session::new(&self.expected) else { return self.proven(Facts::new()) };
+        let Some(session) = Session::new(&self.expected.or_named_by(&self.known)) else {
+            return self.proven(Facts::new());
+        };
         self.stage = Stage::Securing { session: Box::new(session), taken: 0 };
         self.shake_hands(rest)
     }

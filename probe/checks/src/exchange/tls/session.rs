@@ -9,6 +9,8 @@ use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection};
 
+use sekisho_model::Facts;
+
 use super::{Failure, certificate, failure, trust};
 use crate::exchange::Expected;
 use crate::exchange::report::Report;
@@ -74,6 +76,11 @@ impl Session {
 
     /// What is known of the session so far.
     pub(in crate::exchange) fn report(&self) -> Report {
+        self.report_for(&Facts::new())
+    }
+
+    /// The same, with the name that the server has given itself inside where none was expected.
+    pub(in crate::exchange) fn report_for(&self, told: &Facts) -> Report {
         let mut report = Report::default();
         let version = self.connection.protocol_version();
         if let Some(version) = version.and_then(|version| version.as_str().map(str::to_owned)) {
@@ -84,7 +91,7 @@ impl Session {
             report = report.fact("tls-cipher", cipher);
         }
         match self.connection.peer_certificates().and_then(<[_]>::first) {
-            Some(certificate) => certificate::facts(report, certificate, &self.expected),
+            Some(certificate) => certificate::facts(report, certificate, &self.expected.or_named_by(told)),
             None => report,
         }
     }
