@@ -69,7 +69,7 @@ fn every_vantage_is_checked_besides_its_flows() {
         world.probe(vlan, DC_NETWORK).unwrap();
     }
     world.online(3).unwrap();
-    let sweep = world.sweep(&["--computer", "PC8"]).unwrap();
+    let sweep = world.sweep(&["--computer", "PC8", "--capture", "dc1/smb"]).unwrap();
     assert_eq!(sweep.profile, "domain-join");
     assert_eq!((sweep.state, sweep.missed), (SweepState::Complete, 0), "{sweep:?}");
     assert_eq!((sweep.planned, sweep.checks), (3 * (3 * 19 + 10), 3 * 10));
@@ -86,6 +86,11 @@ fn every_vantage_is_checked_besides_its_flows() {
         assert_eq!(targets, ["app1.corp.example", "dc1.corp.example", "ghost.corp.example"]);
         let account = of_vlan().find(|check| check.check == CheckKind::ComputerAccount).unwrap();
         assert_eq!(account.facts["computer"], "PC8".into());
+    }
+    for cell in &matrix.cells {
+        // A probe that may not see packets says that it kept none.
+        let told = cell.facts.contains_key("capture-file") || cell.facts.contains_key("capture");
+        assert_eq!(told, cell.target == "dc1.corp.example" && cell.service.name() == "smb", "{cell:?}");
     }
     let counted = "SELECT count(*), count(DISTINCT (job_id, task)) FROM check_result";
     assert_eq!(world.controller.query(counted).unwrap(), "30|30");

@@ -86,6 +86,17 @@ async fn the_document_has_every_path_and_no_other() {
     assert_eq!(documented, expected);
 }
 
+#[test]
+fn the_document_has_what_a_sweep_may_be_asked_for() {
+    let document = serde_json::to_value(api().into_openapi()).unwrap();
+    let schemas = &document["components"]["schemas"];
+    let mut fields: Vec<&String> =
+        schemas["SweepRequest"]["properties"].as_object().unwrap().keys().collect();
+    fields.sort();
+    assert_eq!(fields, ["captures", "computers", "domain", "profile", "vantages"]);
+    assert_eq!(schemas["JobKind"]["enum"], serde_json::json!(["discovery", "check", "vantage"]));
+}
+
 #[tokio::test]
 async fn nothing_is_told_without_a_token() {
     for (method, path) in PATHS {
