@@ -222,7 +222,7 @@ mod tests {
     }
 
     fn check(target: u32, service: &str) -> v1::Task {
-        let kind = v1::ServiceCheck { target, service: service.into(), last_outcome: 0 };
+        let kind = v1::ServiceCheck { target, service: service.into(), last_outcome: 0, capture: false };
         v1::Task { number: 7, kind: Some(v1::task::Kind::Service(kind)) }
     }
 
