@@ -250,3 +250,6 @@ async fn by_datagram<T>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
