@@ -170,3 +170,39 @@ fn outstanding(stream: &impl AsRawFd) -> Option<u32> {
     let result = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut octets) };
     if result == 0 { u32::try_from(octets).ok() } else { None }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream, UdpSocket};
+
+    use super::*;
+
+    const HOME: &str = "127.0.0.1:0";
+
+    #[test]
+    fn what_is_not_acknowledged_is_counted() {
+        let listener = TcpListener::bind(HOME).unwrap();
+        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let home = stream.peer_addr().unwrap().ip();
+        let idle = tcp_path(&stream, home).unwrap();
+        assert_eq!(idle.outstanding, 0);
+        assert!(idle.largest_sent > 40 && idle.largest_sent <= idle.route_mtu, "{idle:?}");
+        assert!(idle.advertised_mss > 0, "{idle:?}");
+        // Nobody reads, so that the peer's window closes.
+        stream.set_nonblocking(true).unwrap();
+        while io::Write::write(&mut stream, &[0; 65_536]).is_ok() {}
+        assert!(tcp_path(&stream, home).unwrap().outstanding > 0);
+    }
+
+    #[test]
+    fn nothing_is_too_big_for_the_loopback() {
+        let socket = UdpSocket::bind(HOME).unwrap();
+        socket.connect(socket.local_addr().unwrap()).unwrap();
+        let home = socket.local_addr().unwrap().ip();
+        nix::sys::socket::setsockopt(&socket, sockopt::Ipv4RecvErr, &true).unwrap();
+        set_sizing(&socket, home, Sizing::Whole).unwrap();
+        assert!(route_mtu(&socket).is_some_and(|mtu| mtu >= 1_500));
+        socket.send(&[0; 1_400]).unwrap();
+        assert_eq!(too_big(&socket), None);
+    }
+}

@@ -22,7 +22,7 @@ use crate::net::{
     path::{self, Sizing, TooBig},
 };
 
-pub(super) use kerberos::as_exchange;
+pub(super) use kerberos::{as_exchange, nobody, realm};
 pub(super) use stream::{Measure, Stream};
 
 /// How long each try is waited for before the next one begins; an answer to an earlier one still counts. The second begins
@@ -250,3 +250,6 @@ async fn by_datagram<T>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,16 +4,14 @@ use std::net::IpAddr;
 
 use sekisho_checks::{
     vantage::clock::{self, Reading, Sample, Source},
-    wire::{kerberos, ldap, smb, time::Moment},
+    wire::{kerberos, ldap, ntp, smb, time::Moment},
 };
 
 use super::{
     Means, Request, Verdict,
-    ask::{Answer, Carrier, Question, Trouble, as_exchange, ask, either},
+    ask::{Answer, Carrier, Question, Trouble, as_exchange, ask, either, nobody, realm},
 };
 
-/// The realm to ask for where none is known. RFC 6761 reserves the name, so no KDC serves it, and each one says so.
-const NO_REALM: &str = "SEKISHO.INVALID";
 /// LDAP message id of the request.
 const ID: u32 = 1;
 
@@ -23,13 +21,16 @@ pub(super) async fn check(means: &Means, request: &Request) -> Verdict {
     };
     let address = target.address;
     let domain = target.domain.as_deref().unwrap_or(&request.domain);
-    let realm = if domain.is_empty() { NO_REALM.to_owned() } else { domain.to_ascii_uppercase() };
-    let (kerberos, smb, ldap) = tokio::join!(
+    let realm = realm(domain);
+    let (kerberos, smb, ldap, ntp) = tokio::join!(
         Box::pin(kerberos(means, address, &realm)),
         Box::pin(smb(means, address)),
         Box::pin(ldap(means, address)),
+        Box::pin(ntp(means, address)),
     );
-    clock::judge(&[(Source::Kerberos, kerberos), (Source::Smb, smb), (Source::Ldap, ldap)]).into()
+    let readings =
+        [(Source::Kerberos, kerberos), (Source::Smb, smb), (Source::Ldap, ldap), (Source::Ntp, ntp)];
+    clock::judge(&readings).into()
 }
 
 fn reading(asked: Result<Answer<Moment>, Trouble>) -> Reading {
@@ -39,8 +40,7 @@ fn reading(asked: Result<Answer<Moment>, Trouble>) -> Reading {
 
 /// Asks for an account that cannot exist by chance: the refusal holds the time.
 async fn kerberos(means: &Means, address: IpAddr, realm: &str) -> Reading {
-    let principal = format!("sekisho-{:016x}", uuid::Uuid::new_v4().as_u64_pair().0);
-    let answer = as_exchange(means, address, &principal, realm).await.map_err(|trouble| trouble.word())?;
+    let answer = as_exchange(means, address, &nobody(), realm).await.map_err(|trouble| trouble.word())?;
     match answer.value {
         kerberos::Reply::Error(error) => {
             Ok(Sample::told(error.server_time, answer.sent.as_microsecond(), answer.took))
@@ -69,6 +69,20 @@ async fn ldap(means: &Means, address: IpAddr) -> Reading {
     let question = |carrier| Question { address, port: 389, carrier, request: request.clone() };
     let (stream, datagram) = (question(Carrier::LDAP), question(Carrier::Datagram));
     reading(either(ask(means, &stream, current_time), ask(means, &datagram, current_time)).await)
+}
+
+async fn ntp(means: &Means, address: IpAddr) -> Reading {
+    let (nonce, _) = uuid::Uuid::new_v4().as_u64_pair();
+    let question = Question { address, port: 123, carrier: Carrier::Datagram, request: ntp::request(nonce) };
+    let reply = |bytes: &[u8]| ntp::decode(bytes, nonce).ok().flatten();
+    let answer = ask(means, &question, reply).await.map_err(|trouble| trouble.word())?;
+    match (answer.value.receive, answer.value.transmit) {
+        // Stratum 0 tells why no time is told (RFC 5905 7.4).
+        (Some(receive), Some(transmit)) if answer.value.stratum > 0 => {
+            Ok(Sample::exchanged(receive, transmit, answer.sent.as_microsecond(), answer.took))
+        }
+        _ => Err("no-time"),
+    }
 }
 
 fn current_time(bytes: &[u8]) -> Option<Moment> {

@@ -14,7 +14,7 @@ use sekisho_checks::{
 
 use super::{
     Means, Request, Verdict,
-    ask::{Carrier, Question, as_exchange, ask},
+    ask::{Carrier, Question, as_exchange, ask, realm},
 };
 use crate::runner::Target;
 
@@ -90,8 +90,7 @@ async fn kdc(means: &Means, address: IpAddr, domain: &str, name: &ComputerName) 
     if domain.is_empty() {
         return None;
     }
-    let realm = domain.to_ascii_uppercase();
-    match as_exchange(means, address, &name.account(), &realm).await.ok()?.value {
+    match as_exchange(means, address, &name.account(), &realm(domain)).await.ok()?.value {
         Reply::Ticket { .. } => Some(Kdc::Exists),
         Reply::Error(error) => Some(Kdc::of_error(error.code)),
     }

@@ -65,6 +65,20 @@ impl Sample {
         Self { offset, uncertainty: half.saturating_add(cut).unsigned_abs() }
     }
 
+    /// From the times at which the server took a request and gave its answer (RFC 4330 section 5); `sent` and `took` as in
+    /// [`Sample::told`]. What the server took for itself is not uncertain.
+    #[must_use]
+    pub fn exchanged(receive: Moment, transmit: Moment, sent: i64, took: Duration) -> Self {
+        let whole = i64::try_from(took.as_micros()).unwrap_or(i64::MAX);
+        let inside = transmit.unix_micros().saturating_sub(receive.unix_micros());
+        if !(0..=whole).contains(&inside) {
+            return Self::told(transmit, sent, took);
+        }
+        let middle = receive.unix_micros().saturating_add(half(inside));
+        let offset = middle.saturating_sub(sent.saturating_add(half(whole)));
+        Self { offset, uncertainty: half(whole.saturating_sub(inside)).unsigned_abs() }
+    }
+
     fn apart(self, other: Self) -> bool {
         let apart = self.offset.abs_diff(other.offset);
         apart > self.uncertainty.saturating_add(other.uncertainty).saturating_add(MARGIN)
@@ -180,6 +194,19 @@ mod tests {
         let server = Moment::from_unix_micros(1_700_000_000_000_000).unwrap();
         let sample = Sample::told(server, SENT, Duration::from_millis(20));
         assert_eq!(sample, Sample { offset: 500_000 - 123_456 - 10_000, uncertainty: 510_000 });
+    }
+
+    #[test]
+    fn what_the_server_takes_for_itself_is_not_uncertain() {
+        let at = |micros| Moment::from_unix_micros(SENT + 7_000_000 + micros).unwrap();
+        let took = Duration::from_millis(20);
+        let sample = Sample::exchanged(at(4_000), at(16_000), SENT, took);
+        assert_eq!(sample, Sample { offset: 7_000_000, uncertainty: 4_000 });
+        // An answer before its request, and one that took longer than it was waited for.
+        for receive in [20_000, -9_000] {
+            let sample = Sample::exchanged(at(receive), at(16_000), SENT, took);
+            assert_eq!(sample, Sample { offset: 7_006_000, uncertainty: 10_000 });
+        }
     }
 
     #[test]
@@ -304,8 +331,14 @@ mod tests {
                 server -= server.rem_euclid(SECOND);
             }
             let moment = Moment::from_unix_micros(server).unwrap();
-            let sample = Sample::told(moment, sent, Duration::from_micros(took.unsigned_abs()));
-            prop_assert!(sample.offset.abs_diff(truth) <= sample.uncertainty + 1, "{sample:?} for {truth}");
+            let took = Duration::from_micros(took.unsigned_abs());
+            let mut samples = vec![Sample::told(moment, sent, took)];
+            if !cut {
+                samples.push(Sample::exchanged(moment, moment, sent, took));
+            }
+            for sample in samples {
+                prop_assert!(sample.offset.abs_diff(truth) <= sample.uncertainty + 1, "{sample:?} for {truth}");
+            }
         }
     }
 }

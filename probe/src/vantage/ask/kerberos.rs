@@ -10,6 +10,19 @@ use crate::vantage::Means;
 /// The port of a KDC.
 const PORT: u16 = 88;
 
+/// The realm to ask for where none is known. RFC 6761 reserves the name, so no KDC serves it, and each one says so.
+const NO_REALM: &str = "SEKISHO.INVALID";
+
+/// The realm of a domain; of an empty one a realm that nobody serves.
+pub(in crate::vantage) fn realm(domain: &str) -> String {
+    if domain.is_empty() { NO_REALM.to_owned() } else { domain.to_ascii_uppercase() }
+}
+
+/// A principal that cannot exist by chance: the name says to the readers of the KDC's log who asked.
+pub(in crate::vantage) fn nobody() -> String {
+    format!("sekisho-{:016x}", uuid::Uuid::new_v4().as_u64_pair().0)
+}
+
 /// Asks the KDC for a ticket for a principal, and gives its reply: over TCP, as Windows does, or else over UDP.
 pub(in crate::vantage) async fn as_exchange(
     means: &Means,

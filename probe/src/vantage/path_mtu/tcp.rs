@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::{GLOBAL_CATALOG, LDAP, Passes, Path, largest};
 use crate::{
     net::path::TcpPath,
-    vantage::ask::{Stream, Trouble},
+    vantage::ask::{Stream, Trouble, nobody, realm},
 };
 
 /// Where connections go, the best first: LDAP answers small and large in both directions, Kerberos small alone.
@@ -118,7 +118,7 @@ struct Test<'a> {
 }
 
 pub(super) async fn test<'a>(path: &'a Path<'a>, domain: &str) -> Found<'a> {
-    let realm = domain.to_ascii_uppercase();
+    let realm = realm(domain);
     match first(path, &realm).await {
         Err(trouble) => Found { trouble: Some(trouble.word()), ..Found::default() },
         Ok((port, stream)) => {
@@ -189,17 +189,39 @@ impl<'a> Test<'a> {
         Found { ways, mss, lost: Some(Lost { test: self, ways: lost }), ..Found::default() }
     }
 
-    /// Connects, and makes a small exchange where another may follow it.
+    /// A connection for a large exchange, after a small one on it. A KDC may close after a reply: its small exchange has a
+    /// connection of its own.
     async fn open(&self, mss: Option<u32>) -> Result<Stream, Trouble> {
+        let mut stream = self.connect(mss).await?;
+        let small = async {
+            match self.port.speech {
+                Speech::Ldap => {
+                    let request = ldap::root_dse_request(FIRST, &["currentTime"]);
+                    search(&mut stream, FIRST, &request).await.map(|_| ())
+                }
+                Speech::Kerberos => self.request_ticket(&mut stream, 0).await,
+            }
+        };
+        timeout(SMALL, small).await.map_err(|_| Trouble::Silent)??;
+        match self.port.speech {
+            Speech::Ldap => Ok(stream),
+            Speech::Kerberos => self.connect(mss).await,
+        }
+    }
+
+    async fn connect(&self, mss: Option<u32>) -> Result<Stream, Trouble> {
         let (means, address, number) = (self.path.means, self.path.address, self.port.number);
         let _permit = means.admit(address, Transport::Tcp, number).await.map_err(|_| Trouble::OutOfScope)?;
         let connect = Stream::connect(SocketAddr::new(address, number), mss);
-        let mut stream = timeout(HANDSHAKE, connect).await.map_err(|_| Trouble::Silent)??;
-        if self.port.speech == Speech::Ldap {
-            let small = ldap::root_dse_request(FIRST, &["currentTime"]);
-            timeout(SMALL, search(&mut stream, FIRST, &small)).await.map_err(|_| Trouble::Silent)??;
-        }
-        Ok(stream)
+        timeout(HANDSHAKE, connect).await.map_err(|_| Trouble::Silent)?
+    }
+
+    /// Asks for a ticket for an account that cannot exist by chance, with so much padding, and reads the refusal.
+    async fn request_ticket(&self, stream: &mut Stream, padding: usize) -> Result<(), Trouble> {
+        let request = path_mtu::as_request(&nobody(), &self.realm, FIRST, padding);
+        stream.send(&kerberos::framed(&request)).await?;
+        let reply = stream.message(kerberos::measure).await?;
+        kerberos::decode(reply.get(4..).unwrap_or_default()).map(|_| ()).map_err(|_| Trouble::Strange)
     }
 
     /// Large exchanges on one connection after the other, until one passes or enough of them are lost.
@@ -243,12 +265,7 @@ impl<'a> Test<'a> {
                 Speech::Ldap => {
                     search(&mut stream, SECOND, &path_mtu::root_dse(SECOND, size)).await.map(|_| ())
                 }
-                Speech::Kerberos => {
-                    let principal = format!("sekisho-{:016x}", uuid::Uuid::new_v4().as_u64_pair().0);
-                    let request = path_mtu::as_request(&principal, &self.realm, FIRST, size);
-                    stream.send(&kerberos::framed(&request)).await?;
-                    stream.message(kerberos::measure).await.map(|_| ())
-                }
+                Speech::Kerberos => self.request_ticket(&mut stream, size).await,
             }
         };
         let ended = timeout(wait, exchange).await;

@@ -24,11 +24,11 @@ pub fn root_dse(id: u32, size: usize) -> Vec<u8> {
     fillers.iter().find_map(filled).unwrap_or(plain)
 }
 
-/// An AS-REQ with so many octets of pre-authentication data that nobody knows; some 150 octets larger than that.
+/// An AS-REQ with so many octets of pre-authentication data that nobody knows, and some 200 for everything else.
 #[must_use]
 pub fn as_request(principal: &str, realm: &str, nonce: u32, padding: usize) -> Vec<u8> {
     let plain = kerberos::as_request(principal, realm, nonce);
-    padded(&plain, padding).unwrap_or(plain)
+    if padding == 0 { plain } else { padded(&plain, padding).unwrap_or(plain) }
 }
 
 /// The request with the field `padata [3]`, which stands between `msg-type [2]` and `req-body [4]` (RFC 4120 5.4.1).
@@ -81,6 +81,7 @@ mod tests {
     #[test]
     fn a_padded_as_request_is_the_plain_one_with_padata() {
         let plain = kerberos::as_request("probe-x", "CORP.EXAMPLE", 7);
+        assert_eq!(as_request("probe-x", "CORP.EXAMPLE", 7, 0), plain);
         let padded = as_request("probe-x", "CORP.EXAMPLE", 7, 5_000);
         assert!((5_000 + plain.len()..5_040 + plain.len()).contains(&padded.len()));
         let fields = |bytes: &[u8]| {
