@@ -112,7 +112,7 @@ impl Exchange for Inside {
 
     /// Before the handshake is done nothing was said inside, and the end speaks for itself.
     fn ended(&mut self, ending: Ending) -> Option<Progress> {
-        if self.verdict.is_none() && self.session.is_established() {
+        if self.verdict.is_none() {
             let ended = self.inner.ended(ending);
             self.verdict = ended.map(|progress| self.joined(progress));
         }

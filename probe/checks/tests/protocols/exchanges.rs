@@ -1,6 +1,8 @@
 //! Exchanges against the replies of `vectors/exchanges.toml`: in one piece, octet by octet, and cut off.
 
-use sekisho_checks::exchange::{Exchange, Expected, MAPPER, MAX_INPUT, Progress, begin, begin_at};
+use sekisho_checks::exchange::{
+    Exchange, Expected, MAPPER, MAX_INPUT, Progress, begin, begin_at, silence_proves_nothing,
+};
 use sekisho_checks::flow::Ending;
 use sekisho_checks::wire::ber::{INTEGER, OCTET_STRING, SEQUENCE, SET, Writer, application};
 use sekisho_checks::wire::{dns, kerberos};
@@ -291,6 +293,27 @@ fn requests_of_two_checks_differ_and_of_one_nonce_do_not() {
             }
         }
     }
+}
+
+#[test]
+fn a_datagram_of_netbios_carries_its_return_address() {
+    let expected = Expected { domain: Some("corp.example".to_owned()), ..Expected::default() };
+    let request = |own: &str| {
+        let mut exchange = begin("netbios-dgm".parse().unwrap(), &expected, 7).unwrap();
+        exchange.bound(own.parse().unwrap());
+        exchange.output()
+    };
+    assert_eq!(request("10.77.10.20:40000")[4..10], [10, 77, 10, 20, 0x9c, 0x40]);
+    assert_eq!(request("[2001:db8::1]:40000")[4..10], [0; 6], "it has no address for IPv6");
+}
+
+#[test]
+fn silence_of_one_service_proves_nothing() {
+    let names: Vec<String> = Service::catalogue()
+        .filter(|service| silence_proves_nothing(*service))
+        .map(|service| service.name())
+        .collect();
+    assert_eq!(names, ["netbios-dgm"]);
 }
 
 #[test]

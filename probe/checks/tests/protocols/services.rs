@@ -94,6 +94,13 @@ fn kpasswd_replies() {
         assert_eq!(said, vector.says, "{}", vector.name);
         let longer = [vector.hex.0.as_slice(), &[0]].concat();
         assert!(kpasswd::decode(&longer).is_err(), "{}: something after it", vector.name);
+        if vector.hex.0[0] == 0 {
+            for length in [vector.hex.0[1] - 1, vector.hex.0[1] + 1] {
+                let mut other = vector.hex.0.clone();
+                other[1] = length;
+                assert!(kpasswd::decode(&other).is_err(), "{}: another length", vector.name);
+            }
+        }
     }
     for vector in vectors::kpasswd().request {
         assert!(kpasswd::decode(&vector.hex.0).is_err(), "a request is no reply");

@@ -61,17 +61,12 @@ impl Session {
             Ok(_) | Err(_) => return Err(Failure { report: self.report(), wrong: Some("tls-broken") }),
         }
         match self.connection.process_new_packets() {
-            Ok(_) => Ok(self.is_established()),
+            Ok(_) => Ok(!self.connection.is_handshaking()),
             Err(error) => {
                 let spoken = self.connection.protocol_version().is_some();
                 Err(failure(&error, self.report(), spoken, &self.beginning))
             }
         }
-    }
-
-    /// Whether the handshake is done.
-    pub(in crate::exchange) fn is_established(&self) -> bool {
-        !self.connection.is_handshaking()
     }
 
     /// What is known of the session so far.

@@ -64,3 +64,31 @@ pub(super) fn buffer<'a>(
     let found = message.get(start..).and_then(|rest| rest.get(..usize::from(length)));
     found.ok_or(Error::Truncated(WHAT))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(status: u32, body: &[u8]) -> Vec<u8> {
+        let mut message = header(SESSION_SETUP, 1);
+        message[8..12].copy_from_slice(&status.to_le_bytes());
+        message[16] = 1;
+        [message.as_slice(), body].concat()
+    }
+
+    #[test]
+    fn a_token_lies_within_the_message() {
+        let body = [9, 0, 0, 0, 72, 0, 2, 0, b'a', b'b'];
+        let expected = SessionReply { status: MORE_PROCESSING_REQUIRED, token: b"ab" };
+        let message = reply(MORE_PROCESSING_REQUIRED, &body);
+        assert_eq!(decode_session(&message), Ok(expected));
+        assert!(decode_session(&message[..message.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn of_a_refusal_only_the_status_is_read() {
+        let refused = reply(0xc000_0022, &[9, 0]);
+        assert_eq!(decode_session(&refused), Ok(SessionReply { status: 0xc000_0022, token: &[] }));
+        assert!(decode_session(&reply(0xc000_0022, &[25, 0])).is_err());
+    }
+}
