@@ -312,7 +312,7 @@ impl Flow {
         // A hedge that is still waiting for its reply while another attempt has one contradicts nothing.
         let waiting = |n: &usize| self.attempts.get(*n).is_some_and(|a| a.signal.is_none());
         let contradicts = |best: &Signal, n: &usize, s: &Signal| {
-            !s.agrees(best) && !(waiting(n) && matches!(best, Signal::Proven(_)))
+            !(s.agrees(best) || waiting(n) && matches!(best, Signal::Proven(_)))
         };
         let against = |best| signals.iter().filter(|(n, s)| contradicts(best, n, s)).collect::<Vec<_>>();
         let intermittent = best.is_some_and(|(_, best)| match (best, against(best).as_slice()) {
