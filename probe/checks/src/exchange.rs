@@ -123,10 +123,14 @@ pub fn begin_at(service: Service, port: u16, expected: &Expected, nonce: u64) ->
 }
 
 /// Whether no answer of a service says nothing about the path to it: a sound server may answer to a port that is not the
-/// asker's, or not at all. An answer, and an error that somebody sends, prove what they always prove.
+/// asker's (NetBIOS datagrams), or not at all (a password change over UDP that it cannot understand). An answer, and an error that somebody sends, prove what they always prove.
 #[must_use]
 pub fn silence_proves_nothing(service: Service) -> bool {
-    service.protocol() == Protocol::NetbiosDgm
+    match service.protocol() {
+        Protocol::NetbiosDgm => true,
+        Protocol::Kpasswd => service.transport() == Transport::Udp,
+        _ => false,
+    }
 }
 
 /// Octets that need to be unlike those of other conversations, no more: they protect nothing.

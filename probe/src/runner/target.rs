@@ -264,7 +264,8 @@ fn needs_path(flow: &Tested, subject: &Subject) -> bool {
 
 /// Whether the path blocks the flow.
 fn is_blocked(flow: &Tested, subject: &Subject) -> bool {
-    matches!(verdict::outcome(flow, subject.target.address), Outcome::Filtered | Outcome::Rejected)
+    let is_silent = flow.seen.decision.signal.is_none();
+    is_silent || verdict::outcome(flow, subject.target.address) == Outcome::Rejected
 }
 
 /// Finds out where flows that the path blocks end.

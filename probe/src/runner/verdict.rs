@@ -55,9 +55,19 @@ pub(super) fn outcome(flow: &Tested, target: IpAddr) -> Outcome {
         (Outcome::Closed, Some(Origin::Device(_))) => Outcome::Rejected,
         // The handshake is all that there is, and something on the way makes it with everybody.
         (Outcome::Open, _) if is_doubtful(flow) => Outcome::Mute,
-        (Outcome::Filtered, _) if exchange::silence_proves_nothing(flow.task.service) => Outcome::Failed,
+        // The service may be there and say nothing: then only a trace that ends on the way proves a filter.
+        (Outcome::Filtered, _)
+            if exchange::silence_proves_nothing(flow.task.service) && !ends_on_the_way(flow) =>
+        {
+            Outcome::Failed
+        }
         (outcome, _) => outcome,
     }
+}
+
+/// Whether the flow is traced to an end before the last hop, where another one to the same target goes on.
+fn ends_on_the_way(flow: &Tested) -> bool {
+    flow.between.is_some_and(|between| between.next_hop.is_some() && !between.is_end)
 }
 
 /// Whether the handshake may be somebody else's.
@@ -242,7 +252,17 @@ pub(super) mod tests {
     #[test]
     fn silence_is_filtered_only_where_a_sound_server_would_answer() {
         assert_eq!(judged(&tested("smb", None)).0, Outcome::Filtered);
-        assert_eq!(judged(&tested("netbios-dgm", None)).0, Outcome::Failed);
+        let mut flow = tested("netbios-dgm", None);
+        assert_eq!(judged(&flow).0, Outcome::Failed);
+        let on_the_way = Between { last_hop: None, next_hop: Some(router()), is_end: false };
+        for (between, expected) in [
+            (on_the_way, Outcome::Filtered),
+            (Between { is_end: true, ..on_the_way }, Outcome::Failed),
+            (Between { next_hop: None, ..on_the_way }, Outcome::Failed),
+        ] {
+            flow.between = Some(between);
+            assert_eq!(judged(&flow).0, expected, "{between:?}");
+        }
     }
 
     #[test]
