@@ -126,11 +126,8 @@ pub fn begin_at(service: Service, port: u16, expected: &Expected, nonce: u64) ->
 /// asker's (NetBIOS datagrams), or not at all (a password change over UDP that it cannot understand). An answer, and an error that somebody sends, prove what they always prove.
 #[must_use]
 pub fn silence_proves_nothing(service: Service) -> bool {
-    match service.protocol() {
-        Protocol::NetbiosDgm => true,
-        Protocol::Kpasswd => service.transport() == Transport::Udp,
-        _ => false,
-    }
+    let datagrams = service.transport() == Transport::Udp;
+    matches!(service.protocol(), Protocol::NetbiosDgm | Protocol::Kpasswd) && datagrams
 }
 
 /// Octets that need to be unlike those of other conversations, no more: they protect nothing.
