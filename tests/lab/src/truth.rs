@@ -166,11 +166,10 @@ mod tests {
         let flows: BTreeSet<_> =
             truth.iter().map(|e| (e.vantage.clone(), e.target.clone(), e.service.to_string())).collect();
         assert_eq!(flows.len(), truth.len());
-        assert_eq!(truth.len(), 3 * 3 * 25);
+        assert_eq!(truth.len(), 3 * 3 * 26);
         for vantage in topology().vantages() {
             for target in file().targets.keys() {
-                let full = BuiltIn::Full.services();
-                for service in full.into_iter().filter(|s| s.protocol() != Protocol::NetbiosDgm) {
+                for service in BuiltIn::Full.services() {
                     assert!(
                         flows.contains(&(vantage.name.clone(), target.clone(), service.to_string())),
                         "{} {target} {service}",

@@ -10,19 +10,31 @@ use std::{
 use anyhow::Context;
 use sekisho_model::{Outcome, Protocol, Transport};
 
-use crate::{Expectation, Lab, Signal, namespace, ready, tool, truth};
+use crate::{Expectation, Lab, Signal, namespace, ready, tool, topology::topology, truth};
 
-/// UDP ports with a payload that is answered. nmap has none for the first two: a Kerberos AS-REQ for a user that does not
-/// exist, and a change of password that holds neither ticket nor password. With its own for LDAP the answer is too large
-/// for paths on which fragments are lost: this one asks the rootDSE for `dnsHostName` alone.
-const PAYLOADS: [(u16, &str); 3] = [
+/// UDP ports with a payload that is answered. nmap has none for Kerberos (an AS-REQ for a user that does not exist), for a
+/// change of password (one that holds neither ticket nor password), and for NetBIOS datagrams (a netlogon ping to the
+/// mailslot of the domain, MS-ADTS 6.3.5; the answer goes to the address and port that are written in it). With its own for
+/// LDAP the answer is too large for paths on which fragments are lost: this one asks the rootDSE for `dnsHostName` alone.
+const PAYLOADS: [(u16, &str); 4] = [
     (88, AS_REQ),
     (464, "0010000100056e033001007503300100"),
     (
         389,
         "3032020101632d04000a01000a0100020100020100010100870b6f626a656374436c617373300d040b646e73486f73744e616d65",
     ),
+    (138, NETLOGON_PING),
 ];
+
+/// From where these are sent.
+const SOURCE_PORT: &str = "37990";
+
+/// With the address of the sender in place of SOURCE. Behind it stands the port, [`SOURCE_PORT`].
+const NETLOGON_PING: &str = "100adff5SOURCE946600e80000204644454c4644444a4442444844434546444844474445434143414341434141410020\
+    454445504643464143414341434143414341434143414341434143414341424d00ff534d4225000000000000000000000000000000000000\
+    00000000000000000011000048000000000000000000e8030000000000005c0048005c0003000100010002005f005c4d41494c534c4f545c\
+    4e45545c4e45544c4f474f4e001200000053004b00530039003100370032004500370036003400000000005c4d41494c534c4f545c4e4554\
+    5c534b5339313732453736340000000000000000000b000000ffffffff";
 
 const AS_REQ: &str = "6a8184308181a103020105a20302010aa4753073a00703050040000000a1133011a003020101a10a30081b066e6f626f6479\
     a20e1b0c434f52502e4558414d504c45a321301fa003020102a11830161b066b72627467741b0c434f52502e4558414d504c\
@@ -127,10 +139,13 @@ fn look(
             seen.extend(nmap(lab, vantage, &[&common[..], &[scan, "-p", &ports]].concat(), address)?);
         }
     }
+    let source = topology().address(vantage).with_context(|| format!("{vantage} has no address"))?;
+    let source: String = source.octets().iter().map(|octet| format!("{octet:02x}")).collect();
     let asked = |port: &u16| flows.iter().any(|flow| truth::port(flow.service) == Some(*port));
     for (port, payload) in PAYLOADS.into_iter().filter(|(port, _)| asked(port)) {
         let port = port.to_string();
-        let argv = [&common[..], &["-sU", "-p", &port, "--data", payload]].concat();
+        let payload = payload.replace("SOURCE", &source);
+        let argv = [&common[..], &["-sU", "-g", SOURCE_PORT, "-p", &port, "--data", &payload]].concat();
         seen.extend(nmap(lab, vantage, &argv, address)?);
     }
     // Its exit code only says whether an answer came.
