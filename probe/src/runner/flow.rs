@@ -48,11 +48,9 @@ pub(super) struct Endpoint {
 impl Endpoint {
     /// Where the service itself is asked for; an RPC interface at the endpoint mapper.
     pub(super) fn of(service: Service) -> Self {
-        let port = match service.protocol() {
-            Protocol::Rpc(_) => exchange::MAPPER,
-            _ => service.port().unwrap_or(0),
-        };
-        Self { service, port }
+        let is_interface = matches!(service.protocol(), Protocol::Rpc(_));
+        let mapper = is_interface.then_some(exchange::MAPPER);
+        Self { service, port: service.port().or(mapper).unwrap_or(0) }
     }
 }
 

@@ -166,15 +166,17 @@ async fn test(subject: &Arc<Subject>, task: Task, mapper: &OnceCell<Seen>) -> En
         let mapper = Service::catalogue().find(|s| s.protocol() == Protocol::EndpointMapper);
         flow::run(subject.clone(), Endpoint::of(mapper.unwrap_or(service)))
     };
-    let (endpoint, mut seen, facts) = match service.protocol() {
-        Protocol::EndpointMapper => {
-            (Endpoint::of(service), mapper.get_or_init(asked).await.clone(), Facts::new())
-        }
-        Protocol::Rpc(_) => match rpc::run(subject, service, mapper.get_or_init(asked).await).await {
+    let endpoint = Endpoint::of(service);
+    let is_interface = matches!(service.protocol(), Protocol::Rpc(_));
+    let (endpoint, mut seen, facts) = if is_interface {
+        match rpc::run(subject, service, mapper.get_or_init(asked).await).await {
             Ok(tested) => tested,
             Err(refused) => return Err((task, refused)),
-        },
-        _ => (Endpoint::of(service), flow::run(subject.clone(), Endpoint::of(service)).await, Facts::new()),
+        }
+    } else if service.protocol() == Protocol::EndpointMapper {
+        (endpoint, mapper.get_or_init(asked).await.clone(), Facts::new())
+    } else {
+        (endpoint, flow::run(subject.clone(), endpoint).await, Facts::new())
     };
     let mut rationing = None;
     match &seen.decision.signal {
