@@ -89,11 +89,8 @@ trait Passes {
     fn passes(&self, size: u32) -> impl Future<Output = bool> + Send;
 }
 
-/// The largest size that passes, as far as there is time to find it. None where what passes everywhere does not.
-async fn largest(path: &Path<'_>, lost: u32, hint: Option<u32>, test: &impl Passes) -> Option<u32> {
-    if !test.passes(LEAST).await {
-        return None;
-    }
+/// The largest size that passes, as far as there is time to find it. [`LEAST`] does, `lost` does not.
+async fn largest(path: &Path<'_>, lost: u32, hint: Option<u32>, test: &impl Passes) -> u32 {
     let mut search = Search::new(LEAST, lost);
     let first = search.first(hint);
     let tried = join_all(first.iter().map(|size| test.passes(*size))).await;
@@ -106,7 +103,7 @@ async fn largest(path: &Path<'_>, lost: u32, hint: Option<u32>, test: &impl Pass
     while let Some(size) = search.next().filter(|_| Instant::now() < path.ends) {
         search.tried(size, test.passes(size).await);
     }
-    Some(search.passes())
+    search.passes()
 }
 
 /// What the first link carries. The kernel says so when it is to send more without cutting it, and sends nothing.

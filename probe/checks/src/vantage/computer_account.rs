@@ -293,6 +293,7 @@ mod tests {
             ("3".into(), "2".into())
         );
         assert!(!judged(&[FREE, NOTHING]).2.contains_key("dcs-disagree"));
+        assert_eq!(judged(&[FREE, EXISTS, EXISTS]).2["proved-by"].to_string(), "dc2");
     }
 
     #[test]

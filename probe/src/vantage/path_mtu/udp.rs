@@ -1,17 +1,20 @@
 //! Datagrams: whole ones and fragments, to the domain controller and back.
 
+mod kind;
+
 use std::{net::IpAddr, time::Duration};
 
 use futures_util::future::join_all;
 use sekisho_checks::{
-    vantage::path_mtu::{Passage, Sizes, Ways, choose, root_dse, sizes},
+    vantage::path_mtu::{Passage, Sizes, Ways, sizes},
     wire::ldap,
 };
 
-use super::{LDAP, LEAST, Passes, Path, largest};
+use self::kind::{ID, KINDS, Kind, Test, Tried, question, request};
+use super::{LEAST, Passes, Path, largest};
 use crate::{
-    net::path::{Sizing, TooBig},
-    vantage::ask::{Answer, Carrier, Question, Trouble, ask, ask_for},
+    net::path::Sizing,
+    vantage::ask::{Carrier, Trouble, ask},
 };
 
 /// What a rootDSE holds, in parts whose replies are small.
@@ -21,8 +24,6 @@ const PARTS: [&[&str]; 4] = [
     &["dsServiceName", "serverName", "namingContexts", "dnsHostName"],
     &["subschemaSubentry", "configurationNamingContext", "schemaNamingContext", "ldapServiceName"],
 ];
-/// LDAP message id of every request.
-const ID: u32 = 1;
 /// Tries of which every one must be silent before large datagrams are lost. With 5 % loss each way, and two fragments, one
 /// in 100,000 series is silent by chance.
 const TRIES: usize = 6;
@@ -38,15 +39,6 @@ const STEP_GAP: Duration = Duration::from_millis(40);
 const STEP_LAST: Duration = Duration::from_millis(250);
 /// What is silent is tried again after this: a device may ration its ICMP errors.
 const QUIET: Duration = Duration::from_secs(1);
-/// Devices that may each say that a datagram is too large for their next link. Then it is not tested any further.
-const NARROWER: usize = 8;
-/// A domain controller answers no larger request over UDP (LDAP policy MaxDatagramRecv, 4096 by default).
-const LARGEST: u32 = 4_000;
-/// A request in fragments is larger than what the first link carries by so much.
-const BEYOND: u32 = 500;
-/// A reply that comes whole tells something from this size on: what fits through the narrowest tunnels tells nothing.
-const WHOLE: usize = 1_300;
-
 /// What was found out with datagrams. Sizes are octets of a packet.
 #[derive(Debug, Default)]
 pub(super) struct Found {
@@ -58,34 +50,6 @@ pub(super) struct Found {
     lost: Option<(u32, Duration)>,
     pub(super) hop: Option<IpAddr>,
     pub(super) trouble: Option<&'static str>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    ToTarget,
-    FromTarget,
-    FragmentsTo,
-    FragmentsFrom,
-}
-
-const KINDS: [Kind; 4] = [Kind::ToTarget, Kind::FromTarget, Kind::FragmentsTo, Kind::FragmentsFrom];
-
-/// What came of one kind of datagrams.
-#[derive(Debug, Clone, Copy, Default)]
-struct Tried {
-    passage: Passage,
-    /// The size that passed, or was lost.
-    size: u32,
-    hop: Option<IpAddr>,
-}
-
-/// Datagrams under test.
-struct Test<'a> {
-    path: &'a Path<'a>,
-    mtu: u32,
-    sizes: Sizes,
-    rtt: Duration,
-    patience: [Duration; TRIES],
 }
 
 pub(super) async fn test(path: &Path<'_>) -> Found {
@@ -109,7 +73,8 @@ impl Found {
     /// The largest request that passes, where larger ones are lost.
     pub(super) async fn search(&self, path: &Path<'_>) -> Option<u32> {
         let (lost, rtt) = self.lost?;
-        largest(path, lost, None, &Steps { path, patience: patience(rtt, STEP_GAP, STEP_LAST) }).await
+        let steps = Steps { path, patience: patience(rtt, STEP_GAP, STEP_LAST) };
+        Some(largest(path, lost, None, &steps).await)
     }
 }
 
@@ -144,10 +109,6 @@ async fn learn(path: &Path<'_>) -> Result<(Sizes, Duration), Trouble> {
     rtt.map(|rtt| (all, rtt)).ok_or(trouble)
 }
 
-fn question(path: &Path<'_>, carrier: Carrier, request: Vec<u8>) -> Question {
-    Question { address: path.address, port: LDAP, carrier, request }
-}
-
 impl Test<'_> {
     async fn run(&self) -> Found {
         let mut tried = self.all(&KINDS).await;
@@ -159,9 +120,14 @@ impl Test<'_> {
         if !again.is_empty() {
             tokio::time::sleep(QUIET).await;
             let second = self.all(&again).await;
-            // Only after the large ones: a domain controller that went away meanwhile lost nothing.
-            let control = self.small().await;
+            // Only after the large ones: a domain controller that went away meanwhile lost nothing. A padded request must
+            // pass where it is small, or else size is not what is wrong.
+            let (small, padded) = (self.small().await, self.request(Sizing::Whole, LEAST).await.is_ok());
             for (kind, second) in again.into_iter().zip(second) {
+                let control = match kind {
+                    Kind::ToTarget | Kind::FragmentsTo => small && padded,
+                    Kind::FromTarget | Kind::FragmentsFrom => small,
+                };
                 let known = KINDS.iter().position(|other| *other == kind).and_then(|n| tried.get_mut(n));
                 if let Some(known) = known {
                     *known = if control { second } else { Tried::default() };
@@ -192,105 +158,5 @@ impl Test<'_> {
 
     async fn all(&self, kinds: &[Kind]) -> Vec<Tried> {
         join_all(kinds.iter().map(|kind| Box::pin(self.one(*kind)))).await
-    }
-
-    async fn one(&self, kind: Kind) -> Tried {
-        let passage = match kind {
-            Kind::ToTarget => return self.whole_request().await,
-            Kind::FromTarget => self.whole_reply().await,
-            Kind::FragmentsTo => self.cut_request().await,
-            Kind::FragmentsFrom => self.cut_reply().await,
-        };
-        Tried { passage, ..Tried::default() }
-    }
-
-    /// The largest request that the first link carries, or that a device on the way says it does.
-    async fn whole_request(&self) -> Tried {
-        let (mut size, mut hop) = (self.mtu.min(LARGEST), None);
-        for _ in 0..NARROWER {
-            let passage = match self.request(Sizing::Whole, size).await {
-                Err(Trouble::TooBig(TooBig { mtu, by })) if (LEAST..size).contains(&mtu) => {
-                    (size, hop) = (mtu, by);
-                    continue;
-                }
-                // A device that does not say what it carries: as good as silent.
-                Err(Trouble::TooBig(TooBig { by, .. })) => {
-                    hop = by.or(hop);
-                    Passage::Lost
-                }
-                other => passage(&other),
-            };
-            return Tried { passage, size, hop };
-        }
-        Tried { hop, ..Tried::default() }
-    }
-
-    /// The largest reply that may come whole.
-    async fn whole_reply(&self) -> Passage {
-        let limit = usize::try_from(self.mtu.saturating_sub(self.path.udp_headers())).unwrap_or_default();
-        let limit = limit.min(usize::try_from(LARGEST).unwrap_or_default());
-        match self.reply(&choose(&self.sizes, limit)).await {
-            Ok(answer) if !(WHOLE..=limit).contains(&answer.value) => Passage::Untested,
-            other => passage(&other),
-        }
-    }
-
-    async fn cut_request(&self) -> Passage {
-        let size = self.mtu.saturating_add(BEYOND);
-        if size > LARGEST {
-            return Passage::Untested;
-        }
-        passage(&self.request(Sizing::Fragments, size).await)
-    }
-
-    /// A reply that is larger than what the first link carries: everything that was answered in parts.
-    async fn cut_reply(&self) -> Passage {
-        let all: Vec<&str> = self.sizes.keys().map(String::as_str).collect();
-        let whole = usize::try_from(self.mtu.saturating_sub(self.path.udp_headers())).unwrap_or(usize::MAX);
-        match self.reply(&all).await {
-            Ok(answer) if answer.value <= whole => Passage::Untested,
-            other => passage(&other),
-        }
-    }
-
-    /// Whether a small request is answered.
-    async fn small(&self) -> bool {
-        let question = question(self.path, Carrier::Datagram, ldap::root_dse_request(ID, &["currentTime"]));
-        ask(self.path.means, &question, |reply| sizes(reply, ID)).await.is_ok()
-    }
-
-    async fn request(&self, sizing: Sizing, size: u32) -> Result<Answer<usize>, Trouble> {
-        request(self.path, sizing, size, &self.patience).await
-    }
-
-    /// A small request, and its reply's size.
-    async fn reply(&self, attributes: &[&str]) -> Result<Answer<usize>, Trouble> {
-        let question = question(self.path, Carrier::Datagram, ldap::root_dse_request(ID, attributes));
-        size(self.path, &question, &self.patience).await
-    }
-}
-
-/// A request that makes a packet of this size, and a small reply.
-async fn request(
-    path: &Path<'_>,
-    sizing: Sizing,
-    octets: u32,
-    patience: &[Duration],
-) -> Result<Answer<usize>, Trouble> {
-    let payload = usize::try_from(octets.saturating_sub(path.udp_headers())).unwrap_or_default();
-    let question = question(path, Carrier::Sized(sizing), root_dse(ID, payload));
-    size(path, &question, patience).await
-}
-
-/// Asks, and gives the reply's size.
-async fn size(path: &Path<'_>, question: &Question, patience: &[Duration]) -> Result<Answer<usize>, Trouble> {
-    ask_for(path.means, question, patience, |reply| sizes(reply, ID).map(|_| reply.len())).await
-}
-
-fn passage<T>(asked: &Result<T, Trouble>) -> Passage {
-    match asked {
-        Ok(_) => Passage::Ok,
-        Err(Trouble::Silent) => Passage::Lost,
-        Err(_) => Passage::Untested,
     }
 }

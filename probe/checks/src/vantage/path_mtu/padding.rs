@@ -9,19 +9,10 @@ use crate::wire::{
 const UNKNOWN_PADATA: i64 = 2_000;
 
 /// A search of the rootDSE of exactly `size` octets, from 400 on: after `currentTime` it asks for an attribute that nobody
-/// has. Below that some sizes cannot be made, and the request is up to four octets smaller, or the smallest there is.
+/// has. Below that some sizes cannot be made, and the request is a little smaller, or the smallest there is.
 #[must_use]
 pub fn root_dse(id: u32, size: usize) -> Vec<u8> {
-    // One length can skip a size where it takes an octet more; a second name then fills what is missing.
-    let fillers = ["a", "aa", "aaa", "aaaa", "aaaaa", "aaaaaa"];
-    let plain = ldap::padded_root_dse_request(id, &["currentTime"], size);
-    if plain.len() == size {
-        return plain;
-    }
-    let filled = |filler: &&str| {
-        Some(ldap::padded_root_dse_request(id, &["currentTime", filler], size)).filter(|r| r.len() == size)
-    };
-    fillers.iter().find_map(filled).unwrap_or(plain)
+    ldap::padded_root_dse_request(id, &["currentTime"], size)
 }
 
 /// An AS-REQ with so many octets of pre-authentication data that nobody knows, and some 200 for everything else.

@@ -98,13 +98,15 @@ mod tests {
 
     #[test]
     fn what_passes_outweighs_what_seems_not_to() {
-        for order in [[(1_400, true), (1_300, false)], [(1_300, false), (1_400, true)]] {
+        let after = |tries: &[(u32, bool)]| {
             let mut search = Search::new(576, 1_500);
-            for (size, passed) in order {
-                search.tried(size, passed);
+            for (size, passed) in tries {
+                search.tried(*size, *passed);
             }
-            assert_eq!(search.passes(), 1_400);
-        }
+            (search.passes(), search.next())
+        };
+        assert_eq!(after(&[(1_400, true), (1_300, false), (1_280, true)]), (1_400, Some(1_450)));
+        assert_eq!(after(&[(1_300, false), (1_400, true)]), (1_400, None));
     }
 
     #[test]
