@@ -41,7 +41,9 @@ impl Expectation {
             Outcome::Unreachable => matches!(self.signal, Signal::Icmp(3, 0 | 1)) && !nobody,
             Outcome::Mute => self.signal == Signal::Handshake,
             Outcome::Wrong => self.signal == Signal::Reply,
-            Outcome::Failed => self.signal == Signal::Unasked && self.facts.contains_key("reason"),
+            Outcome::Failed => {
+                matches!(self.signal, Signal::Unasked | Signal::Silence) && self.facts.contains_key("reason")
+            }
             Outcome::Missed => false,
         }
     }
