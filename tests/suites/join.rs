@@ -90,7 +90,7 @@ impl World {
 
     /// Says who made a computer account, which over LDAP nobody may.
     fn made_by(&self, computer: &str, user: &str) {
-        let file = format!("/run/sekisho-lab/{}/samba/private/sam.ldb", self.lab.name());
+        let file = format!("/run/sekisho-lab/{}/samba/dc1/private/sam.ldb", self.lab.name());
         let sid = self.attribute(user, "objectSid");
         let change = format!(
             "dn: CN={computer},CN=Computers,{DOMAIN}\nchangetype: modify\nadd: ms-DS-CreatorSID\nms-DS-CreatorSID: {sid}\n"
