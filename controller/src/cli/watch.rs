@@ -130,7 +130,13 @@ fn overall(detail: &SweepDetail) -> String {
         SweepPhase::Discovery => format!("sweep {}: looking for targets", sweep.id),
         SweepPhase::Checking | SweepPhase::Done => {
             let missed = if sweep.missed > 0 { format!(", {} missed", sweep.missed) } else { String::new() };
-            format!("sweep {}: {} of {} observed{missed}", sweep.id, sweep.observed, sweep.planned_words())
+            format!(
+                "sweep {}: {} of {} observed ({}){missed}",
+                sweep.id,
+                sweep.observed,
+                sweep.planned,
+                sweep.planned_words()
+            )
         }
     }
 }

@@ -146,6 +146,9 @@ fn told(cell: &Cell) -> String {
 
 /// Where a flow that the path blocks ends, as far as its trace tells.
 fn place(cell: &Cell) -> String {
+    if !matches!(cell.outcome, Outcome::Filtered | Outcome::Rejected) {
+        return String::new();
+    }
     let hop = |name: &str| cell.facts.get(name).map(|hop| clean(&hop.to_string()));
     match (hop("last-hop"), hop("next-hop")) {
         (Some(last), Some(_)) if cell.facts.contains_key("filter-at") => {
