@@ -96,7 +96,7 @@ fn a_sweep_without_probes_ends_incomplete_and_is_shown_as_missed() {
         "{}",
         swept.stdout
     );
-    let progress = "sweep 1: 0 of 19 flows and 5 checks observed, 24 missed";
+    let progress = "sweep 1: 0 of 24 observed (19 flows and 5 checks), 24 missed";
     assert!(swept.stderr.contains(progress), "{}", swept.stderr);
     for words in
         [&["matrix"][..], &["matrix", "--checks"], &["sweep", "show", "1"], &["sweep", "watch", "latest"]]
