@@ -26,7 +26,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Test a domain or hosts from here, without a controller
-    Check(check::Args),
+    Check(Box<check::Args>),
     /// Turn a token into this host's identity as a probe
     Enroll(agent::Enroll),
     /// Serve a controller as a probe
@@ -67,7 +67,7 @@ pub fn main() -> ExitCode {
         }
     };
     let result = match cli.command {
-        Command::Check(args) => check::run(args),
+        Command::Check(args) => check::run(*args),
         Command::Enroll(args) => agent::enroll(args),
         Command::Run(args) => agent::run(&args),
     };

@@ -116,7 +116,9 @@ fn word(bytes: &[u8], at: usize) -> Option<u16> {
 }
 
 /// Addresses, time to live, protocol, and what follows the header; `None` for what follows in a later fragment.
-fn addresses(packet: &[u8]) -> Option<(IpAddr, IpAddr, u8, u8, Option<&[u8]>)> {
+type Addresses<'a> = (IpAddr, IpAddr, u8, u8, Option<&'a [u8]>);
+
+fn addresses(packet: &[u8]) -> Option<Addresses<'_>> {
     match packet.first()? >> 4 {
         4 => {
             let length = usize::from(packet.first()? & 0x0f) * 4;

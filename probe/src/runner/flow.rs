@@ -48,10 +48,8 @@ pub(super) struct Endpoint {
 impl Endpoint {
     /// Where the service itself is asked for; an RPC interface at the endpoint mapper.
     pub(super) fn of(service: Service) -> Self {
-        let port = match service.protocol() {
-            Protocol::Rpc(_) => exchange::MAPPER,
-            _ => service.port().unwrap_or(0),
-        };
+        let is_rpc = matches!(service.protocol(), Protocol::Rpc(_));
+        let port = if is_rpc { exchange::MAPPER } else { service.port().unwrap_or(0) };
         Self { service, port }
     }
 }

@@ -166,6 +166,7 @@ async fn test(subject: &Arc<Subject>, task: Task, mapper: &OnceCell<Seen>) -> En
         let mapper = Service::catalogue().find(|s| s.protocol() == Protocol::EndpointMapper);
         flow::run(subject.clone(), Endpoint::of(mapper.unwrap_or(service)))
     };
+    #[allow(clippy::wildcard_enum_match_arm, reason = "every other service is tested where it is asked for")]
     let (endpoint, mut seen, facts) = match service.protocol() {
         Protocol::EndpointMapper => {
             (Endpoint::of(service), mapper.get_or_init(asked).await.clone(), Facts::new())
