@@ -109,10 +109,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     super::runtime()?.block_on(async {
         let capture = begin_capture(&args)?;
-        let targets = targets(&args).await?;
-        let icmp = IcmpAccess::detect();
+        let engine = Engine::new(rates, IcmpAccess::detect());
+        let targets = targets(&args, &engine).await?;
         let requests = requests(&args, &targets, &checks);
-        let matrix = check(&targets, &services, requests, credentials, Engine::new(rates, icmp)).await;
+        let matrix = check(&targets, &services, requests, credentials, engine).await;
         end_capture(&args, capture).await?;
         print(&args, &matrix)?;
         Ok(exit(&matrix))
@@ -156,10 +156,10 @@ fn contents(args: &Args) -> anyhow::Result<(Vec<Service>, Vec<CheckKind>)> {
 }
 
 /// Finds what the names stand for.
-async fn targets(args: &Args) -> anyhow::Result<Vec<Target>> {
+async fn targets(args: &Args, engine: &Arc<Engine>) -> anyhow::Result<Vec<Target>> {
     let mut found: Vec<Target> = Vec::new();
     for name in &args.names {
-        let more = one(args, name).await.with_context(|| format!("cannot find {name}"))?;
+        let more = one(args, engine, name).await.with_context(|| format!("cannot find {name}"))?;
         found.extend(more);
         if found.len() > TARGETS {
             bail!("{} targets and more: one check takes at most {TARGETS}", found.len());
@@ -169,7 +169,7 @@ async fn targets(args: &Args) -> anyhow::Result<Vec<Target>> {
     Ok(found)
 }
 
-async fn one(args: &Args, name: &str) -> anyhow::Result<Vec<Target>> {
+async fn one(args: &Args, engine: &Arc<Engine>, name: &str) -> anyhow::Result<Vec<Target>> {
     let domain = args.domain.as_ref().map(|d| canonical(d));
     let bare = |address| Target { host: None, domain: domain.clone(), address };
     if let Ok(address) = name.parse::<IpAddr>() {
@@ -179,7 +179,8 @@ async fn one(args: &Args, name: &str) -> anyhow::Result<Vec<Target>> {
         return Ok(net.hosts().take(TARGETS + 1).map(bare).collect());
     }
     let name = canonical(name);
-    let resolver = if args.dns.is_empty() { Resolver::system()? } else { Resolver::of(&args.dns) };
+    let resolver =
+        if args.dns.is_empty() { Resolver::system(engine)? } else { Resolver::of(engine, &args.dns) };
     match resolver.domain_controllers(&name).await {
         Ok(found) => return Ok(found),
         // Not a domain: then it may be a host.

@@ -46,12 +46,8 @@ pub(super) async fn check(means: &Means, request: &Request) -> Verdict {
     let Some(questions) = Questions::about(&request.domain) else {
         return Verdict::unknown("bad-name", format!("\"{}\" is not a DNS name", request.domain));
     };
-    let look = Look {
-        means,
-        client: Client::paced(Arc::clone(&means.engine)),
-        questions,
-        ports: (dns::PORT, CLDAP),
-    };
+    let look =
+        Look { means, client: Client::new(Arc::clone(&means.engine)), questions, ports: (dns::PORT, CLDAP) };
     let chosen = chosen(&own, &request.dns_servers);
     let seen = look.all(&request.domain, &chosen, &request.targets, unreadable).await;
     let (status, facts) = judged::judge(&seen);

@@ -108,7 +108,7 @@ pub(in crate::vantage) async fn ping(
     server: SocketAddr,
     domain: &str,
 ) -> Result<Received<Reply>, Failure> {
-    until_answered(Some(engine), server.ip(), &DATAGRAMS, || async {
+    until_answered(engine, server.ip(), &DATAGRAMS, || async {
         let [a, b, c, d, e, f, g, h, ..] = *uuid::Uuid::new_v4().as_bytes();
         // LDAP message ids are 1 to 2^31 - 1.
         let id = (u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff).max(1);
