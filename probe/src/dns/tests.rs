@@ -139,6 +139,18 @@ async fn a_connection_that_ends_early_is_no_silence() {
 }
 
 #[tokio::test]
+async fn silence_ends_also_where_one_attempt_at_a_time_is_allowed() {
+    let server = udp(|_| Vec::new()).await;
+    let rates = Rates { concurrency: 1, ..Rates::default() };
+    let client = Client::new(Engine::new(rates, IcmpAccess::None));
+    let question = question();
+    let asked =
+        async { tokio::join!(client.over_udp(server, &question), client.over_udp(server, &question)) };
+    let told = timeout(BOUND * 2, asked).await.expect("it ends");
+    assert_eq!(told, (Err(Failure::Silent), Err(Failure::Silent)));
+}
+
+#[tokio::test]
 async fn questions_wait_for_the_rates() {
     let server = udp(|query| vec![response(query, 0, 0)]).await;
     let rates = Rates { per_target: 10, burst: 1, ..Rates::default() };

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{sync::OwnedSemaphorePermit, time::sleep};
 
 use crate::{net::Failure, runner::Engine};
@@ -42,7 +42,7 @@ where
     let mut under_way = FuturesUnordered::new();
     let mut errors = Vec::new();
     let mut waits = gaps.iter();
-    let mut next = Box::pin(admitted(Some(engine), address, Duration::ZERO));
+    let mut next: BoxFuture<'_, Option<OwnedSemaphorePermit>> = engine.admit(address).boxed();
     loop {
         tokio::select! {
             biased;
@@ -59,7 +59,7 @@ where
                     });
                     // After the last one nothing more goes out, so nothing is admitted.
                     let engine = Some(engine).filter(|_| waits.len() > 0);
-                    next = Box::pin(admitted(engine, address, *wait));
+                    next = admitted_after(*wait, engine, address).boxed();
                 }
                 None => return Err(errors.pop().unwrap_or(Failure::Silent)),
             },
@@ -70,14 +70,14 @@ where
     }
 }
 
-async fn admitted(
+async fn admitted_after(
+    wait: Duration,
     engine: Option<&Arc<Engine>>,
     address: IpAddr,
-    wait: Duration,
 ) -> Option<OwnedSemaphorePermit> {
     sleep(wait).await;
     match engine {
-        Some(engine) => engine.admit(address).await,
+        Some(engine) => engine.admit_again(address).await,
         None => None,
     }
 }
