@@ -139,6 +139,12 @@ impl Resolver {
         Ok(found)
     }
 
+    /// Whether a name below this one that nobody has is given an address: then an address says nothing.
+    pub async fn answers_anything(&self, name: &str) -> bool {
+        let random = format!("sekisho-{}.{name}", uuid::Uuid::new_v4().simple());
+        self.addresses(&random).await.is_ok()
+    }
+
     /// Asks one server after the other; the next one's turn comes when an answer is a refusal or keeps its asker waiting.
     async fn ask(&self, name: &str, kind: Kind) -> Result<Response, ResolveError> {
         let question = Question::new(name, kind).map_err(|_| ResolveError::BadName(name.to_owned()))?;

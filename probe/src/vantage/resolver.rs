@@ -182,7 +182,8 @@ impl Look<'_> {
     /// The time to live of the answer to a netlogon ping; `None`: no domain controller of the domain answers.
     async fn ping(&self, address: IpAddr, domain: &str) -> Option<Option<u8>> {
         self.means.gate.permit(address, Transport::Udp, Some(self.ports.1)).ok()?;
-        let pinged = ping(&self.means.engine, SocketAddr::new(address, self.ports.1), domain).await.ok()?;
+        let pinged =
+            ping(&self.means.engine, SocketAddr::new(address, self.ports.1), Some(domain)).await.ok()?;
         serves(&pinged.reply, domain).then_some(pinged.ttl)
     }
 

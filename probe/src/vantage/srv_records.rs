@@ -33,6 +33,7 @@ use crate::{
 };
 
 use ping::Pings;
+pub(crate) use ping::served;
 pub(super) use ping::{PORT as CLDAP, ping};
 
 /// Most resolvers asked: the first ones, which a client asks too.
