@@ -27,14 +27,16 @@ use progress::Progress;
 const UNDER_WAY: usize = 256;
 
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "A domain is found through its SRV records; a host by its address records. Of a domain that is \
+#[command(
+    after_help = "A domain is found through its SRV records; a host by its address records. Of a domain that is \
     not found no flow is tested,\nand its checks tell why. An address without --domain is asked for its domain.\n\n\
     Examples:\n  \
     sekisho-probe check corp.example\n  \
     sekisho-probe check corp.example --dns 10.0.0.10\n  \
     sekisho-probe check 10.0.0.10 10.0.0.11 --service smb --service tcp/8443\n  \
     sekisho-probe check dc1.corp.example --format json | jq '.cells[] | select(.outcome != \"open\")'\n\n\
-    Exit: 0 everything is open; 1 usage or failure; 2 something is blocked, or a check has found a problem;\n3 something could not be tested.")]
+    Exit: 0 everything is open; 1 usage or failure; 2 something is blocked, or a check has found a problem;\n3 something could not be tested."
+)]
 pub(super) struct Args {
     /// Domain, host name, address or network (CIDR)
     #[arg(required = true, value_name = "DOMAIN|HOST")]
