@@ -110,7 +110,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
             eprintln!("sekisho-probe: {missing}");
         }
         let domains = find::domains(&found, &checks, &engine).await;
-        let requests = checks::requests(&args, &domains, &checks);
+        let requests = checks::requests(&args, &domains, &found.named(), &checks);
         let matrix = check(&found.targets, &services, requests, credentials, engine).await;
         end_capture(&args, capture).await?;
         print(&args, &matrix)?;

@@ -1,11 +1,11 @@
 //! The checks of the vantage that a command line asks for.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use sekisho_model::{Check, CheckKind, CheckStatus};
 use tokio::task::JoinSet;
 
-use super::Args;
+use super::{Args, find::Domains};
 use crate::{
     runner::{Engine, Gate, Observed, Target},
     vantage::{self, Credentials, Request},
@@ -15,17 +15,15 @@ use crate::{
 const AT_ONCE: usize = 32;
 
 /// The checks to do, domain by domain. Where only addresses were named and none tells its domain, those that need none.
-pub(super) fn requests(
-    args: &Args,
-    domains: &BTreeMap<String, Vec<Target>>,
-    checks: &[CheckKind],
-) -> Vec<Request> {
+/// Rights to join are asked in domains that were `named`, because a password goes there.
+pub(super) fn requests(args: &Args, known: &Domains, named: &Domains, checks: &[CheckKind]) -> Vec<Request> {
     let mut requests = Vec::new();
     // This host is one, whatever domains it looks at.
-    let first = domains.keys().find(|domain| !domain.is_empty()).or_else(|| domains.keys().next());
-    for (domain, targets) in domains {
-        for check in checks.iter().copied() {
-            if check != CheckKind::Host || Some(domain) == first {
+    let first = known.keys().find(|domain| !domain.is_empty()).or_else(|| known.keys().next());
+    for (domains, secret) in [(known, false), (named, true)] {
+        for (domain, targets) in domains {
+            let wanted = checks.iter().copied().filter(|check| (*check == CheckKind::JoinRights) == secret);
+            for check in wanted.filter(|check| *check != CheckKind::Host || Some(domain) == first) {
                 requests.extend(of_domain(args, domain, targets, check));
             }
         }
@@ -125,7 +123,7 @@ mod tests {
         let domains =
             domains.iter().map(|(domain, addresses)| ((*domain).to_owned(), of(addresses))).collect();
         let checks = BuiltIn::named("domain-join").unwrap().checks();
-        let requests = requests(&args(line), &domains, checks);
+        let requests = requests(&args(line), &domains, &domains, checks);
         requests.into_iter().map(|request| (request.domain, request.check)).collect()
     }
 
@@ -156,8 +154,20 @@ mod tests {
     fn checks_of_one_target_do_not_hold_all_of_them() {
         let addresses = vec![target("10.77.1.10"); 3];
         let domains = [("corp.example".to_owned(), addresses)].into();
-        let requests = requests(&args(&["x"]), &domains, &[CheckKind::Clock, CheckKind::SrvRecords]);
+        let requests =
+            requests(&args(&["x"]), &domains, &domains, &[CheckKind::Clock, CheckKind::SrvRecords]);
         let held: Vec<usize> = requests.iter().map(|request| request.targets.len()).collect();
         assert_eq!(held, [0, 0, 0, 3]);
+    }
+
+    #[test]
+    fn a_password_goes_to_no_domain_that_a_stranger_named() {
+        let line = args(&["10.77.1.10", "--join-user", "operator"]);
+        let known = [("corp.example".to_owned(), vec![target("10.77.1.10")])].into();
+        let named = [(String::new(), vec![target("10.77.1.10")])].into();
+        let requests = requests(&line, &known, &named, &[CheckKind::JoinRights, CheckKind::Resolver]);
+        let asked: Vec<_> = requests.into_iter().map(|request| (request.domain, request.check)).collect();
+        let expected = [of("corp.example", &[CheckKind::Resolver]), of("", &[CheckKind::JoinRights])];
+        assert_eq!(asked, expected.concat());
     }
 }

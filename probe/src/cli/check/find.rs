@@ -133,15 +133,31 @@ fn canonical(name: &str) -> String {
     name.trim_end_matches('.').to_lowercase()
 }
 
-/// The domains that are checked, each with its targets; the empty one holds those of no known domain.
-///
-/// Targets without a domain are asked which one they serve. That is their own word, so it decides what is checked and
-/// not what their flows come to.
-pub(super) async fn domains(
-    found: &Found,
-    checks: &[CheckKind],
-    engine: &Arc<Engine>,
-) -> BTreeMap<String, Vec<Target>> {
+/// Domains with their targets; the empty one holds those of no domain that is known.
+pub(super) type Domains = BTreeMap<String, Vec<Target>>;
+
+impl Found {
+    /// The domains that the user named, or that DNS did under a name of the user.
+    pub(super) fn named(&self) -> Domains {
+        self.with(&BTreeMap::new())
+    }
+
+    /// `served`: what targets without a domain say of themselves.
+    fn with(&self, served: &BTreeMap<IpAddr, String>) -> Domains {
+        let mut domains: Domains =
+            self.missing.iter().map(|missing| (missing.domain.clone(), Vec::new())).collect();
+        for target in &self.targets {
+            let domain = target.domain.clone().or_else(|| served.get(&target.address).cloned());
+            let target = Target { domain: domain.clone(), ..target.clone() };
+            domains.entry(domain.unwrap_or_default()).or_default().push(target);
+        }
+        domains
+    }
+}
+
+/// The same, and those that targets without a domain say they serve. That is a stranger's word: it decides what is looked
+/// at, and neither what a flow comes to nor who may see a password.
+pub(super) async fn domains(found: &Found, checks: &[CheckKind], engine: &Arc<Engine>) -> Domains {
     let unknown = found.targets.iter().filter(|target| target.domain.is_none());
     let asked = unknown.take(if checks.iter().any(|check| is_of_a_domain(*check)) { ASKED } else { 0 });
     let served = join_all(asked.map(|target| async {
@@ -149,16 +165,7 @@ pub(super) async fn domains(
         Some((target.address, served.filter(|domain| is_domain(domain))?))
     }));
     let served: BTreeMap<IpAddr, String> = served.await.into_iter().flatten().collect();
-    let mut domains: BTreeMap<String, Vec<Target>> = BTreeMap::new();
-    for missing in &found.missing {
-        domains.entry(missing.domain.clone()).or_default();
-    }
-    for target in &found.targets {
-        let domain = target.domain.clone().or_else(|| served.get(&target.address).cloned());
-        let target = Target { domain: domain.clone(), ..target.clone() };
-        domains.entry(domain.unwrap_or_default()).or_default().push(target);
-    }
-    domains
+    found.with(&served)
 }
 
 #[cfg(test)]
