@@ -22,7 +22,7 @@ use crate::{
 
 /// Where domain controllers answer pings.
 pub(in crate::vantage) const PORT: u16 = 389;
-/// Most addresses pinged. What comes later stays without a result, which is judged as unanswered.
+/// Most addresses pinged. What comes later stays without a result, which is judged as not tested.
 const ADDRESSES: usize = 64;
 
 /// Pings under way.
