@@ -35,21 +35,16 @@ pub(crate) const PORT: u16 = 53;
 /// A response, with what was measured on the way.
 pub(crate) type Answer = Received<Response>;
 
-/// Asks DNS servers, within the rates of an engine where there is one.
+/// Asks DNS servers. Each question counts as the flows do towards the rates of its server.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
-    engine: Option<Arc<Engine>>,
+    engine: Arc<Engine>,
 }
 
 impl Client {
-    /// Counts as the flows do towards the rates of a target.
-    pub(crate) const fn paced(engine: Arc<Engine>) -> Self {
-        Self { engine: Some(engine) }
-    }
-
-    /// Asks at once.
-    pub(crate) const fn unpaced() -> Self {
-        Self { engine: None }
+    /// Asks within the rates of an engine.
+    pub(crate) const fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
     }
 
     /// Asks over UDP, and over TCP what was cut. Where TCP fails then, the failure is that of TCP.
@@ -66,7 +61,7 @@ impl Client {
     /// # Errors
     /// No response; why.
     pub(crate) async fn over_udp(&self, server: SocketAddr, question: &Question) -> Result<Answer, Failure> {
-        until_answered(self.engine.as_ref(), server.ip(), &DATAGRAMS, || datagram(server, question)).await
+        until_answered(&self.engine, server.ip(), &DATAGRAMS, || datagram(server, question)).await
     }
 
     /// Asks over TCP.
@@ -74,7 +69,7 @@ impl Client {
     /// # Errors
     /// No response; why.
     pub(crate) async fn over_tcp(&self, server: SocketAddr, question: &Question) -> Result<Answer, Failure> {
-        until_answered(self.engine.as_ref(), server.ip(), &CONNECTIONS, || connection(server, question)).await
+        until_answered(&self.engine, server.ip(), &CONNECTIONS, || connection(server, question)).await
     }
 }
 

@@ -2,16 +2,17 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
 use sekisho_checks::wire::dns::{self, Kind, Question, Response};
 use tokio::time::timeout;
 
 use crate::{
     dns::{Client, Configuration, server},
-    runner::Target,
+    runner::{Engine, Target},
 };
 
 /// A server that takes longer is waited for while the next one is asked.
@@ -59,36 +60,32 @@ pub enum ResolveError {
 }
 
 /// Asks a list of DNS servers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Resolver {
     servers: Vec<SocketAddr>,
+    client: Client,
 }
 
 impl Resolver {
-    /// Asks these servers, in this order.
+    /// Asks these servers, in this order and within the rates of the engine.
     #[must_use]
-    pub fn of(servers: &[IpAddr]) -> Self {
-        Self { servers: servers.iter().take(SERVERS).map(|ip| server(*ip)).collect() }
+    pub fn of(engine: &Arc<Engine>, servers: &[IpAddr]) -> Self {
+        let servers = servers.iter().take(SERVERS).map(|ip| server(*ip)).collect();
+        Self { servers, client: Client::new(Arc::clone(engine)) }
     }
 
     /// Asks the servers that this host uses, from `/etc/resolv.conf`.
     ///
     /// # Errors
     /// The file cannot be read or names no server.
-    pub fn system() -> Result<Self, ResolveError> {
+    pub fn system(engine: &Arc<Engine>) -> Result<Self, ResolveError> {
         let configuration = Configuration::read()
             .map_err(|why| ResolveError::NoServer(format!("{why}; name one with --dns")))?;
         if configuration.servers.is_empty() {
             let file = Configuration::FILE;
             return Err(ResolveError::NoServer(format!("{file} names none; name one with --dns")));
         }
-        Ok(Self::of(&configuration.servers))
-    }
-
-    /// Who is asked.
-    #[must_use]
-    pub fn servers(&self) -> Vec<IpAddr> {
-        self.servers.iter().map(SocketAddr::ip).collect()
+        Ok(Self::of(engine, &configuration.servers))
     }
 
     /// The domain controllers that the SRV records of a domain name (MS-ADTS 6.3.6.1), with their addresses.
@@ -105,22 +102,21 @@ impl Resolver {
         if hosts.is_empty() {
             return Err(ResolveError::Empty { name, what: "SRV record" });
         }
-        let mut found = Vec::new();
-        for host in hosts {
+        let known = &response.additional;
+        let found = join_all(hosts.into_iter().map(|host| async move {
             let mut addresses: Vec<IpAddr> =
-                response.additional.iter().filter(|(h, _)| *h == host).map(|(_, a)| *a).collect();
+                known.iter().filter(|(h, _)| *h == host).map(|(_, a)| *a).collect();
             if addresses.is_empty() {
                 addresses = self.addresses(&host).await.unwrap_or_else(|error| {
                     tracing::warn!(%host, %error, "a domain controller of the SRV records has no address");
                     Vec::new()
                 });
             }
-            found.extend(addresses.into_iter().map(|address| Target {
-                host: Some(host.clone()),
-                domain: Some(domain.to_owned()),
-                address,
-            }));
-        }
+            let target =
+                |address| Target { host: Some(host.clone()), domain: Some(domain.to_owned()), address };
+            addresses.into_iter().map(target).collect::<Vec<_>>()
+        }));
+        let mut found: Vec<Target> = found.await.into_iter().flatten().collect();
         found.truncate(CONTROLLERS);
         if found.is_empty() {
             return Err(ResolveError::Empty { name, what: "domain controller with an address" });
@@ -143,15 +139,21 @@ impl Resolver {
         Ok(found)
     }
 
+    /// Whether a name below this one that nobody has is given an address: then an address says nothing.
+    pub async fn answers_anything(&self, name: &str) -> bool {
+        let random = format!("sekisho-{}.{name}", uuid::Uuid::new_v4().simple());
+        self.addresses(&random).await.is_ok()
+    }
+
     /// Asks one server after the other; the next one's turn comes when an answer is a refusal or keeps its asker waiting.
     async fn ask(&self, name: &str, kind: Kind) -> Result<Response, ResolveError> {
         let question = Question::new(name, kind).map_err(|_| ResolveError::BadName(name.to_owned()))?;
-        let (client, mut refused) = (Client::unpaced(), None);
+        let mut refused = None;
         let mut waiting = self.servers.iter();
         let mut asking = FuturesUnordered::new();
         loop {
             if let Some(server) = waiting.next() {
-                let (client, question) = (&client, &question);
+                let (client, question) = (&self.client, &question);
                 asking.push(async move { (server, client.ask(*server, question).await) });
             }
             let patience = if waiting.len() > 0 { HEAD_START } else { Duration::MAX };

@@ -132,6 +132,11 @@ impl Engine {
         self.limits.admit(target).await
     }
 
+    /// Waits until one more try may be made of what holds a permit already.
+    pub(crate) async fn admit_again(&self, target: IpAddr) -> Option<OwnedSemaphorePermit> {
+        self.limits.admit_again(target).await
+    }
+
     /// Tests the services of each target and hands in one observation per task, as they come.
     ///
     /// Ends when all is observed, or early when nobody takes the observations any more. Dropping the future ends all

@@ -21,6 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::runner::{Engine, Gate, Observed, Target};
 
 pub(crate) use join_rights::{Credentials, LONGEST_PASSWORD, Pin, Trust};
+pub(crate) use srv_records::served;
 
 /// What is to be checked.
 #[derive(Debug, Clone)]

@@ -252,7 +252,7 @@ impl Means {
     }
 
     async fn discover(&self, job: Uuid, scope: &Scope, number: u32, domain: &str, servers: &[IpAddr]) {
-        let found = match resolver(scope, servers) {
+        let found = match resolver(&self.engine, scope, servers) {
             Ok(resolver) => {
                 resolver.domain_controllers(domain).await.map_err(|e| ("discovery", e.to_string()))
             }
@@ -278,9 +278,13 @@ impl Means {
 }
 
 /// Servers that the controller names need the local scope's permission; this host's own are asked anyway.
-fn resolver(scope: &Scope, servers: &[IpAddr]) -> Result<Resolver, (&'static str, String)> {
+fn resolver(
+    engine: &Arc<Engine>,
+    scope: &Scope,
+    servers: &[IpAddr],
+) -> Result<Resolver, (&'static str, String)> {
     if servers.is_empty() {
-        return Resolver::system().map_err(|e| ("discovery", e.to_string()));
+        return Resolver::system(engine).map_err(|e| ("discovery", e.to_string()));
     }
     for server in servers {
         for transport in [Transport::Udp, Transport::Tcp] {
@@ -289,5 +293,5 @@ fn resolver(scope: &Scope, servers: &[IpAddr]) -> Result<Resolver, (&'static str
                 .map_err(|why| ("out-of-scope", format!("DNS server {server}: {why}")))?;
         }
     }
-    Ok(Resolver::of(servers))
+    Ok(Resolver::of(engine, servers))
 }

@@ -1,47 +1,42 @@
 //! `sekisho-probe check`: a domain or hosts from here, without a controller.
 
-use std::{
-    collections::BTreeSet,
-    fs::File,
-    io::{IsTerminal, Write},
-    net::IpAddr,
-    process::ExitCode,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod checks;
+mod find;
+mod progress;
+
+use std::{collections::BTreeSet, fs::File, io::Write, net::IpAddr, process::ExitCode, sync::Arc};
 
 use anyhow::{Context, bail};
 use clap::{Args as ClapArgs, ValueEnum};
 use sekisho_model::{
-    BuiltIn, Cell, Check, CheckKind, CheckStatus, DEFAULT_PROFILE, Matrix, Outcome, Service,
+    BuiltIn, Cell, CheckKind, CheckStatus, DEFAULT_PROFILE, Matrix, Outcome, Service,
     table::{self, Style},
 };
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::sync::mpsc;
 
 use super::{Color, credentials::JoinArgs};
 use crate::{
     capture::{self, Capture},
     net::IcmpAccess,
-    resolver::{ResolveError, Resolver},
     runner::{Engine, Gate, Observed, Rates, Target, Task},
-    vantage::{self, Credentials, Request},
+    vantage::{Credentials, Request},
 };
+use progress::Progress;
 
-/// Most targets of one check.
-const TARGETS: usize = 4_096;
 /// Observations under way to the terminal.
 const UNDER_WAY: usize = 256;
-/// Progress is shown this often.
-const PROGRESS: Duration = Duration::from_millis(200);
 
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "A domain is found through its SRV records; a host by its address records.\n\n\
+#[command(
+    after_help = "A domain is found through its SRV records; a host by its address records. Of a domain that is \
+    not found no flow is tested,\nand its checks tell why. An address without --domain is asked for its domain.\n\n\
     Examples:\n  \
     sekisho-probe check corp.example\n  \
     sekisho-probe check corp.example --dns 10.0.0.10\n  \
     sekisho-probe check 10.0.0.10 10.0.0.11 --service smb --service tcp/8443\n  \
     sekisho-probe check dc1.corp.example --format json | jq '.cells[] | select(.outcome != \"open\")'\n\n\
-    Exit: 0 everything is open; 1 usage or failure; 2 something is blocked, or a check has found a problem;\n3 something could not be tested.")]
+    Exit: 0 everything is open; 1 usage or failure; 2 something is blocked, or a check has found a problem;\n3 something could not be tested."
+)]
 pub(super) struct Args {
     /// Domain, host name, address or network (CIDR)
     #[arg(required = true, value_name = "DOMAIN|HOST")]
@@ -109,13 +104,17 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     super::runtime()?.block_on(async {
         let capture = begin_capture(&args)?;
-        let targets = targets(&args).await?;
-        let icmp = IcmpAccess::detect();
-        let requests = requests(&args, &targets, &checks);
-        let matrix = check(&targets, &services, requests, credentials, Engine::new(rates, icmp)).await;
+        let engine = Engine::new(rates, IcmpAccess::detect());
+        let found = find::all(&args, &checks, &engine).await?;
+        for missing in &found.missing {
+            eprintln!("sekisho-probe: {missing}");
+        }
+        let domains = find::domains(&found, &checks, &engine).await;
+        let requests = checks::requests(&args, &domains, &found.named(), &checks);
+        let matrix = check(&found.targets, &services, requests, credentials, engine).await;
         end_capture(&args, capture).await?;
         print(&args, &matrix)?;
-        Ok(exit(&matrix))
+        Ok(exit(&matrix, !found.missing.is_empty()))
     })
 }
 
@@ -155,49 +154,6 @@ fn contents(args: &Args) -> anyhow::Result<(Vec<Service>, Vec<CheckKind>)> {
     Ok((profile.services(), profile.checks().to_vec()))
 }
 
-/// Finds what the names stand for.
-async fn targets(args: &Args) -> anyhow::Result<Vec<Target>> {
-    let mut found: Vec<Target> = Vec::new();
-    for name in &args.names {
-        let more = one(args, name).await.with_context(|| format!("cannot find {name}"))?;
-        found.extend(more);
-        if found.len() > TARGETS {
-            bail!("{} targets and more: one check takes at most {TARGETS}", found.len());
-        }
-    }
-    found.dedup();
-    Ok(found)
-}
-
-async fn one(args: &Args, name: &str) -> anyhow::Result<Vec<Target>> {
-    let domain = args.domain.as_ref().map(|d| canonical(d));
-    let bare = |address| Target { host: None, domain: domain.clone(), address };
-    if let Ok(address) = name.parse::<IpAddr>() {
-        return Ok(vec![bare(address.to_canonical())]);
-    }
-    if let Ok(net) = name.parse::<ipnet::IpNet>() {
-        return Ok(net.hosts().take(TARGETS + 1).map(bare).collect());
-    }
-    let name = canonical(name);
-    let resolver = if args.dns.is_empty() { Resolver::system()? } else { Resolver::of(&args.dns) };
-    match resolver.domain_controllers(&name).await {
-        Ok(found) => return Ok(found),
-        // Not a domain: then it may be a host.
-        Err(ResolveError::Empty { .. } | ResolveError::Refused { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let addresses = resolver
-        .addresses(&name)
-        .await
-        .with_context(|| format!("{name} has no SRV records of a domain, and as a host"))?;
-    let target = |address| Target { host: Some(name.clone()), domain: domain.clone(), address };
-    Ok(addresses.into_iter().map(target).collect())
-}
-
-fn canonical(name: &str) -> String {
-    name.trim_end_matches('.').to_lowercase()
-}
-
 /// Tests all services of all targets.
 async fn check(
     targets: &[Target],
@@ -214,10 +170,10 @@ async fn check(
         (target.clone(), tasks.collect::<Vec<_>>())
     });
     let (sink, mut seen) = mpsc::channel(UNDER_WAY);
-    let checks = vantage_checks(&engine, requests, credentials.as_ref());
-    let run = tokio::spawn(engine.run(numbered.collect(), Gate::open(), sink));
     let vantage =
         nix::unistd::gethostname().map_or_else(|_| "this-host".into(), |n| n.to_string_lossy().into_owned());
+    let checks = tokio::spawn(checks::run(Arc::clone(&engine), requests, credentials, vantage.clone()));
+    let run = tokio::spawn(engine.run(numbered.collect(), Gate::open(), sink));
     let planned = targets.len() * services.len();
     let mut progress = Progress::new(planned);
     let mut cells: Vec<(u32, Cell)> = Vec::with_capacity(planned);
@@ -235,98 +191,11 @@ async fn check(
         tracing::error!(%error, "the check ended abnormally");
     }
     cells.sort_by_key(|(number, _)| *number);
-    let checks = checks.join(&vantage).await;
+    let checks = checks.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "the checks of the vantage ended abnormally");
+        Vec::new()
+    });
     Matrix { sweep: None, cells: cells.into_iter().map(|(_, cell)| cell).collect(), checks }
-}
-
-/// Checks of the vantage under way, each with its place in the order of asking.
-struct VantageChecks(JoinSet<(usize, Request, Observed)>);
-
-fn vantage_checks(
-    engine: &Arc<Engine>,
-    requests: Vec<Request>,
-    credentials: Option<&Arc<Credentials>>,
-) -> VantageChecks {
-    let mut under_way = JoinSet::new();
-    for (place, request) in requests.into_iter().enumerate() {
-        let engine = engine.clone();
-        let credentials = credentials.filter(|_| request.check == CheckKind::JoinRights).cloned();
-        under_way.spawn(async move {
-            let observed = vantage::run(engine, Gate::open(), request.clone(), credentials).await;
-            (place, request, observed)
-        });
-    }
-    VantageChecks(under_way)
-}
-
-impl VantageChecks {
-    async fn join(mut self, vantage: &str) -> Vec<Check> {
-        let mut done = Vec::new();
-        while let Some(ended) = self.0.join_next().await {
-            match ended {
-                Ok((place, request, observed)) => {
-                    let check = Check {
-                        vantage: vantage.to_owned(),
-                        domain: request.domain,
-                        target: request.target.as_ref().map(Target::name),
-                        address: request.target.as_ref().map(|target| target.address),
-                        check: request.check,
-                        status: observed.status.unwrap_or(CheckStatus::Unknown),
-                        facts: observed.facts,
-                        observed_at: Some(observed.observed_at),
-                    };
-                    done.push((place, check));
-                }
-                Err(error) => tracing::error!(%error, "a check of the vantage ended abnormally"),
-            }
-        }
-        done.sort_by_key(|(place, _)| *place);
-        done.into_iter().map(|(_, check)| check).collect()
-    }
-}
-
-/// The checks to do, domain by domain. Where only addresses were named no domain is known: then those that need none.
-fn requests(args: &Args, targets: &[Target], checks: &[CheckKind]) -> Vec<Request> {
-    let domains: BTreeSet<String> = targets.iter().map(|t| t.domain.clone().unwrap_or_default()).collect();
-    let mut requests = Vec::new();
-    for domain in domains {
-        let of_domain: Vec<Target> =
-            targets.iter().filter(|t| t.domain.as_deref().unwrap_or_default() == domain).cloned().collect();
-        let request = |check| Request {
-            number: 0,
-            check,
-            domain: domain.clone(),
-            dns_servers: args.dns.clone(),
-            targets: of_domain.clone(),
-            target: None,
-            computer: None,
-        };
-        for check in checks.iter().copied() {
-            match check {
-                CheckKind::Clock | CheckKind::PathMtu => {
-                    requests.extend(
-                        of_domain.iter().map(|t| Request { target: Some(t.clone()), ..request(check) }),
-                    );
-                }
-                CheckKind::Host => requests.push(request(check)),
-                CheckKind::Resolver | CheckKind::SrvRecords if domain.is_empty() => {}
-                CheckKind::Resolver | CheckKind::SrvRecords => requests.push(request(check)),
-                CheckKind::ComputerAccount => requests.extend(
-                    args.computer
-                        .iter()
-                        .map(|name| Request { computer: Some(name.clone()), ..request(check) }),
-                ),
-                CheckKind::JoinRights if !args.join.are_given() => {}
-                CheckKind::JoinRights if args.computer.is_empty() => requests.push(request(check)),
-                CheckKind::JoinRights => requests.extend(
-                    args.computer
-                        .iter()
-                        .map(|name| Request { computer: Some(name.clone()), ..request(check) }),
-                ),
-            }
-        }
-    }
-    requests
 }
 
 fn cell(vantage: &str, target: &Target, service: Service, observed: Observed) -> Cell {
@@ -378,42 +247,40 @@ fn print(args: &Args, matrix: &Matrix) -> anyhow::Result<()> {
     }
 }
 
-fn exit(matrix: &Matrix) -> ExitCode {
+/// `missing`: something was named whose flows could not be tested.
+fn exit(matrix: &Matrix, missing: bool) -> ExitCode {
     let any = |what: fn(Outcome) -> bool| matrix.cells.iter().any(|cell| what(cell.outcome));
     let ended = |status| matrix.checks.iter().any(|check| check.status == status);
     if any(Outcome::is_blocked) || ended(CheckStatus::Problem) {
         ExitCode::from(2)
-    } else if any(|outcome| outcome != Outcome::Open) || ended(CheckStatus::Unknown) {
+    } else if missing || any(|outcome| outcome != Outcome::Open) || ended(CheckStatus::Unknown) {
         ExitCode::from(3)
     } else {
         ExitCode::SUCCESS
     }
 }
 
-/// One line on the terminal while it takes long.
-struct Progress {
-    planned: usize,
-    began: Instant,
-    shown: Option<Instant>,
-    terminal: bool,
-}
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
 
-impl Progress {
-    fn new(planned: usize) -> Self {
-        Self { planned, began: Instant::now(), shown: None, terminal: std::io::stderr().is_terminal() }
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
     }
 
-    fn show(&mut self, done: usize) {
-        if !self.terminal || self.shown.unwrap_or(self.began).elapsed() < PROGRESS {
-            return;
-        }
-        self.shown = Some(Instant::now());
-        eprint!("\r{done} of {} flows tested, {:.0} s", self.planned, self.began.elapsed().as_secs_f32());
+    /// What `sekisho-probe check` takes this line for.
+    pub(super) fn args(line: &[&str]) -> Args {
+        Line::parse_from(["check"].iter().chain(line)).args
     }
 
-    fn clear(&self) {
-        if self.shown.is_some() {
-            eprint!("\r{:60}\r", "");
-        }
+    #[test]
+    fn what_was_not_found_is_not_all_well() {
+        let nothing = Matrix { sweep: None, cells: Vec::new(), checks: Vec::new() };
+        assert_eq!(format!("{:?}", exit(&nothing, false)), format!("{:?}", ExitCode::SUCCESS));
+        assert_eq!(format!("{:?}", exit(&nothing, true)), format!("{:?}", ExitCode::from(3)));
     }
 }

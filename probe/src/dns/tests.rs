@@ -12,20 +12,25 @@ use super::{
     strangers::{LOCALHOST, response, tcp, udp},
     *,
 };
+use crate::{net::IcmpAccess, runner::Rates};
 
 /// Longer than the tries of a question, with time for a busy machine.
 const BOUND: Duration = Duration::from_secs(9);
+
+fn client() -> Client {
+    Client::new(Engine::new(Rates::default(), IcmpAccess::None))
+}
 
 fn question() -> Question {
     Question::new("corp.example", Kind::A).unwrap()
 }
 
 async fn ask_udp(server: SocketAddr) -> Result<Answer, Failure> {
-    timeout(BOUND, Client::unpaced().over_udp(server, &question())).await.expect("it ends")
+    timeout(BOUND, client().over_udp(server, &question())).await.expect("it ends")
 }
 
 async fn ask_tcp(server: SocketAddr) -> Result<Answer, Failure> {
-    timeout(BOUND, Client::unpaced().over_tcp(server, &question())).await.expect("it ends")
+    timeout(BOUND, client().over_tcp(server, &question())).await.expect("it ends")
 }
 
 #[tokio::test]
@@ -92,7 +97,7 @@ async fn what_is_cut_is_asked_again_over_tcp() {
         stream.read_exact(&mut query).await.unwrap();
         stream.write_all(&dns::framed(&response(&query, 0, 5))).await.unwrap();
     });
-    let answer = timeout(BOUND, Client::unpaced().ask(server, &question())).await.unwrap().unwrap();
+    let answer = timeout(BOUND, client().ask(server, &question())).await.unwrap().unwrap();
     assert_eq!((answer.reply.rcode, answer.reply.truncated), (5, false));
 }
 
@@ -131,4 +136,28 @@ async fn a_slow_drip_is_waited_for_as_long_as_a_silence() {
 async fn a_connection_that_ends_early_is_no_silence() {
     let server = tcp(|mut stream, _| async move { stream.write_all(&[0, 40, 1]).await.unwrap() }).await;
     assert_eq!(ask_tcp(server).await, Err(Failure::Ended));
+}
+
+#[tokio::test]
+async fn silence_ends_also_where_one_attempt_at_a_time_is_allowed() {
+    let server = udp(|_| Vec::new()).await;
+    let rates = Rates { concurrency: 1, ..Rates::default() };
+    let client = Client::new(Engine::new(rates, IcmpAccess::None));
+    let question = question();
+    let asked =
+        async { tokio::join!(client.over_udp(server, &question), client.over_udp(server, &question)) };
+    let told = timeout(BOUND * 2, asked).await.expect("it ends");
+    assert_eq!(told, (Err(Failure::Silent), Err(Failure::Silent)));
+}
+
+#[tokio::test]
+async fn questions_wait_for_the_rates() {
+    let server = udp(|query| vec![response(query, 0, 0)]).await;
+    let rates = Rates { per_target: 10, burst: 1, ..Rates::default() };
+    let client = Client::new(Engine::new(rates, IcmpAccess::None));
+    let began = Instant::now();
+    for _ in 0..4 {
+        client.ask(server, &question()).await.unwrap();
+    }
+    assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
 }

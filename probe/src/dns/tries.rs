@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{sync::OwnedSemaphorePermit, time::sleep};
 
 use crate::{net::Failure, runner::Engine};
@@ -29,9 +29,9 @@ const fn gaps<const N: usize>(millis: [u64; N]) -> [Duration; N] {
 }
 
 /// Tries until there is a reply, two errors, or a silence through all tries. Each try waits for the rate limits of the
-/// engine, where there is one, and holds its permit; no try's time is spent in waiting for them.
+/// engine and holds its permit; no try's time is spent in waiting for them.
 pub(crate) async fn until_answered<T, F>(
-    engine: Option<&Arc<Engine>>,
+    engine: &Arc<Engine>,
     address: IpAddr,
     gaps: &Gaps,
     attempt: impl Fn() -> F,
@@ -42,7 +42,7 @@ where
     let mut under_way = FuturesUnordered::new();
     let mut errors = Vec::new();
     let mut waits = gaps.iter();
-    let mut next = Box::pin(admitted(engine, address, Duration::ZERO));
+    let mut next: BoxFuture<'_, Option<OwnedSemaphorePermit>> = engine.admit(address).boxed();
     loop {
         tokio::select! {
             biased;
@@ -58,8 +58,8 @@ where
                         trying.await
                     });
                     // After the last one nothing more goes out, so nothing is admitted.
-                    let engine = engine.filter(|_| waits.len() > 0);
-                    next = Box::pin(admitted(engine, address, *wait));
+                    let engine = Some(engine).filter(|_| waits.len() > 0);
+                    next = admitted_after(*wait, engine, address).boxed();
                 }
                 None => return Err(errors.pop().unwrap_or(Failure::Silent)),
             },
@@ -70,14 +70,14 @@ where
     }
 }
 
-async fn admitted(
+async fn admitted_after(
+    wait: Duration,
     engine: Option<&Arc<Engine>>,
     address: IpAddr,
-    wait: Duration,
 ) -> Option<OwnedSemaphorePermit> {
     sleep(wait).await;
     match engine {
-        Some(engine) => engine.admit(address).await,
+        Some(engine) => engine.admit_again(address).await,
         None => None,
     }
 }
@@ -89,13 +89,21 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::{net::IcmpAccess, runner::Rates};
 
     const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    async fn tried<T, F>(attempt: impl Fn() -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        until_answered(&Engine::new(Rates::default(), IcmpAccess::None), ADDRESS, &DATAGRAMS, attempt).await
+    }
 
     #[tokio::test]
     async fn silence_is_believed_after_all_tries() {
         let (tries, began) = (Cell::new(0), Instant::now());
-        let told = until_answered(None, ADDRESS, &DATAGRAMS, || {
+        let told = tried(|| {
             tries.set(tries.get() + 1);
             pending::<Result<(), Failure>>()
         });
@@ -107,7 +115,7 @@ mod tests {
     #[tokio::test]
     async fn an_early_try_may_answer_late() {
         let tries = Cell::new(0);
-        let told = until_answered(None, ADDRESS, &DATAGRAMS, || {
+        let told = tried(|| {
             let number = tries.replace(tries.get() + 1);
             async move {
                 let late = number == 0;
@@ -127,7 +135,7 @@ mod tests {
     async fn one_error_is_not_believed_and_two_are() {
         for (errors, expected) in [(1, Ok(())), (2, Err(Failure::Closed))] {
             let tries = Cell::new(0);
-            let told = until_answered(None, ADDRESS, &DATAGRAMS, || {
+            let told = tried(|| {
                 let failed = tries.replace(tries.get() + 1) < errors;
                 async move { if failed { Err(Failure::Closed) } else { Ok(()) } }
             });

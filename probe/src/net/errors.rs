@@ -42,6 +42,15 @@ pub(super) fn icmp_error(socket: &impl AsRawFd) -> Option<IcmpError> {
 /// Takes ICMP errors off the socket's error queue up to the first that is about a packet of ours: raw sockets are told of
 /// everybody's. The packet is what the error message quotes of it, without its IP header.
 pub(super) fn icmp_error_about(socket: &impl AsRawFd, ours: impl Fn(&[u8]) -> bool) -> Option<IcmpError> {
+    first_queued(socket, |control, quoted| from_control(control).filter(|_| ours(quoted)))
+}
+
+/// Takes entries off the socket's error queue (ip(7)) up to the first of which `take` makes something: of its control
+/// messages, and of the packet that it quotes.
+pub(super) fn first_queued<T>(
+    socket: &impl AsRawFd,
+    take: impl Fn(&ControlMessageOwned, &[u8]) -> Option<T>,
+) -> Option<T> {
     for _ in 0..QUEUE_READS {
         let mut data = [0_u8; 256];
         let mut control = vec![0_u8; 256];
@@ -53,10 +62,12 @@ pub(super) fn icmp_error_about(socket: &impl AsRawFd, ours: impl Fn(&[u8]) -> bo
             MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT,
         )
         .ok()?;
-        let error = message.cmsgs().ok()?.find_map(|control| from_control(&control));
+        let controls: Vec<ControlMessageOwned> = message.cmsgs().ok()?.collect();
         let length = message.bytes;
-        if error.is_some() && ours(data.get(..length).unwrap_or_default()) {
-            return error;
+        let quoted = data.get(..length).unwrap_or_default();
+        let found = controls.iter().find_map(|control| take(control, quoted));
+        if found.is_some() {
+            return found;
         }
     }
     None

@@ -8,11 +8,11 @@ use std::{
 
 use nix::{
     libc,
-    sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, getsockopt, recvmsg, sockopt},
+    sys::socket::{ControlMessageOwned, getsockopt, sockopt},
 };
 
-/// Entries read from the error queue for one error.
-const QUEUE_READS: usize = 8;
+use super::{errors, info::Info};
+
 /// ICMP "fragmentation needed", RFC 792: type and code.
 const FRAGMENTATION_NEEDED: (u8, u8) = (3, 4);
 /// ICMPv6 "packet too big", RFC 4443 section 3.2: type.
@@ -84,23 +84,7 @@ pub(crate) fn route_mtu(socket: &impl AsFd) -> Option<u32> {
 
 /// Takes entries off the socket's error queue up to the first that says that a packet was too large.
 pub(crate) fn too_big(socket: &impl AsRawFd) -> Option<TooBig> {
-    for _ in 0..QUEUE_READS {
-        let mut data = [0_u8; 256];
-        let mut control = vec![0_u8; 256];
-        let mut buffers = [io::IoSliceMut::new(&mut data)];
-        let message = recvmsg::<SockaddrStorage>(
-            socket.as_raw_fd(),
-            &mut buffers,
-            Some(&mut control),
-            MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT,
-        )
-        .ok()?;
-        let found = message.cmsgs().ok()?.find_map(|control| from_control(&control));
-        if found.is_some() {
-            return found;
-        }
-    }
-    None
+    errors::first_queued(socket, |control, _| from_control(control))
 }
 
 fn from_control(control: &ControlMessageOwned) -> Option<TooBig> {
@@ -127,40 +111,20 @@ fn from_control(control: &ControlMessageOwned) -> Option<TooBig> {
 
 /// What the kernel knows of a connection.
 pub(crate) fn tcp_path(stream: &impl AsRawFd, peer: IpAddr) -> Option<TcpPath> {
-    let info = tcp_info(stream)?;
+    let info = Info::of(stream)?;
     let ip_header = if peer.is_ipv4() { 20 } else { 40 };
     // Timestamps (RFC 7323 section 3.2) with their padding are the one option that every segment may carry.
-    let options = if u32::from(info.tcpi_options) & TIMESTAMPS == 0 { 0 } else { 12 };
+    let options = if info.timestamps { 12 } else { 0 };
     Some(TcpPath {
         outstanding: outstanding(stream)?,
-        largest_sent: info.tcpi_snd_mss.saturating_add(options).saturating_add(ip_header + TCP_HEADER),
-        route_mtu: info.tcpi_pmtu,
-        advertised_mss: info.tcpi_advmss,
+        largest_sent: info.sent_mss.saturating_add(options).saturating_add(ip_header + TCP_HEADER),
+        route_mtu: info.route_mtu,
+        advertised_mss: info.advertised_mss,
     })
 }
 
-/// TCPI_OPT_TIMESTAMPS, linux/tcp.h.
-const TIMESTAMPS: u32 = 1;
 /// A TCP header without options.
 const TCP_HEADER: u32 = 20;
-
-fn tcp_info(stream: &impl AsRawFd) -> Option<libc::tcp_info> {
-    let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).ok()?;
-    #[allow(unsafe_code, reason = "no library of this project reads TCP_INFO")]
-    // SAFETY: `tcp_info` is plain numbers, for which zero is a value. The kernel writes at most `length` bytes into it,
-    // which is its size; both outlive the call.
-    unsafe {
-        let mut info: libc::tcp_info = std::mem::zeroed();
-        let result = libc::getsockopt(
-            stream.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            (&raw mut info).cast(),
-            &raw mut length,
-        );
-        (result == 0).then_some(info)
-    }
-}
 
 /// SIOCOUTQ, tcp(7).
 fn outstanding(stream: &impl AsRawFd) -> Option<u32> {

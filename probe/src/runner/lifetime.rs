@@ -25,11 +25,23 @@ pub(super) struct Lifetimes {
 }
 
 impl Lifetimes {
-    /// The hop that the RST comes from, from 1: the least number that systems begin with decides.
-    pub(super) fn hop_of_rst(self) -> Option<usize> {
-        let initial = INITIAL.into_iter().find(|initial| *initial >= self.rst)?;
-        Some(usize::from(initial - self.rst) + 1)
+    /// The hop that the RST comes from where that is nearer than the target, which may begin its RSTs with another number
+    /// than its answers. Both are counted on the way back: the way there may have another length.
+    pub(super) fn nearer(self) -> Option<usize> {
+        let (of_rst, of_reply) = (hop(self.rst)?, hop(self.reply)?);
+        (of_rst < of_reply).then_some(of_rst)
     }
+
+    /// Whether the way back is as long as a way there of so many hops: then the hops of both are taken for the same.
+    pub(super) fn is_as_long_as(self, distance: u8) -> bool {
+        hop(self.reply) == Some(usize::from(distance))
+    }
+}
+
+/// The hop that a packet comes from, from 1: the least number that systems begin with decides.
+fn hop(ttl: u8) -> Option<usize> {
+    let initial = INITIAL.into_iter().find(|initial| *initial >= ttl)?;
+    Some(usize::from(initial - ttl) + 1)
 }
 
 /// Sees both, from a flow that gets a RST and one that the target answers. `None` where packets cannot be seen, or one of the
@@ -67,11 +79,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hop_follows_from_the_number_that_is_left() {
-        let hop = |rst| Lifetimes { rst, reply: 62 }.hop_of_rst();
-        assert_eq!(hop(64), Some(1));
-        assert_eq!(hop(63), Some(2));
-        assert_eq!(hop(126), Some(3));
-        assert_eq!(hop(255), Some(1));
+    fn a_rst_from_a_nearer_hop_is_not_the_targets() {
+        // The target answers from three hops away.
+        for (reply, rst, nearer) in [
+            (62, 64, Some(1)),
+            (62, 63, Some(2)),
+            (62, 62, None),
+            (62, 126, None),
+            (62, 253, None),
+            (62, 254, Some(2)),
+            (126, 255, Some(1)),
+            (126, 62, None),
+            (62, 60, None),
+        ] {
+            assert_eq!(Lifetimes { rst, reply }.nearer(), nearer, "{rst} beside {reply}");
+        }
+    }
+
+    #[test]
+    fn a_way_back_of_another_length_names_nobody() {
+        let lifetimes = Lifetimes { rst: 255, reply: 62 };
+        assert!(lifetimes.is_as_long_as(3) && !lifetimes.is_as_long_as(5));
     }
 }

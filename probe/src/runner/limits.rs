@@ -74,6 +74,17 @@ impl Limits {
         Some(permit)
     }
 
+    /// The same for one more try of something that holds a slot while it waits for its earlier ones. Another slot is taken
+    /// only where one is free: whoever holds one and waits for one may wait for itself. So where all are taken, there are
+    /// more sockets than slots, as many times more as there are tries.
+    pub(crate) async fn admit_again(&self, target: IpAddr) -> Option<OwnedSemaphorePermit> {
+        let at = self.booked().total.book(self.began.elapsed());
+        self.sleep_until(at).await;
+        let at = self.book(target);
+        self.sleep_until(at).await;
+        self.slots.clone().try_acquire_owned().ok()
+    }
+
     async fn sleep_until(&self, at: Duration) {
         let wait = at.saturating_sub(self.began.elapsed());
         if !wait.is_zero() {

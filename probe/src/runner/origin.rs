@@ -132,11 +132,10 @@ pub(super) async fn by_lifetime(
         return None;
     }
     let lifetimes = lifetime::measure(subject, endpoint, path.reference()).await?;
-    // The target may begin its RSTs with another number than its answers: then they have come just as far.
-    let nearer = lifetimes.hop_of_rst().filter(|hop| *hop < usize::from(path.distance()));
-    let origin = match nearer {
-        Some(hop) if lifetimes.rst != lifetimes.reply => Origin::Device(path.router(hop)),
-        Some(_) | None => Origin::Target,
+    let origin = match lifetimes.nearer() {
+        Some(hop) if lifetimes.is_as_long_as(path.distance()) => Origin::Device(path.router(hop)),
+        Some(_) => Origin::Device(None),
+        None => Origin::Target,
     };
     Some((origin, lifetimes))
 }

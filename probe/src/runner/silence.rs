@@ -123,6 +123,7 @@ pub(super) async fn settle(
             let flow = flow::once(subject, Single::whole(endpoint), subject.within());
             let (heard, answered) = tokio::join!(flow, device.answers_after(Instant::now()));
             let signal = heard.signal;
+            outcome.evidence.source(place, heard.source.unwrap_or(0));
             outcome.evidence.end(place, signal.as_ref(), subject.began.elapsed());
             if let Some(signal) = signal {
                 outcome.decision.signal = Some(signal);

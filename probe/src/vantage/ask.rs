@@ -157,9 +157,13 @@ pub(super) async fn ask_for<T>(
     understand: impl Fn(&[u8]) -> Option<T>,
 ) -> Result<Answer<T>, Trouble> {
     let (mut tries, mut refusals, mut trouble) = (FuturesUnordered::new(), 0, Trouble::Silent);
+    let admitted = means.admit(question.address, question.carrier.transport(), question.port).await;
+    let mut admitted = Some(admitted.map_err(|_| Trouble::OutOfScope)?);
     for patience in patience {
-        let admitted = means.admit(question.address, question.carrier.transport(), question.port).await;
-        let permit = admitted.map_err(|_| Trouble::OutOfScope)?;
+        let permit = match admitted.take() {
+            Some(first) => first,
+            None => means.engine.admit_again(question.address).await,
+        };
         let understand = &understand;
         tries.push(async move {
             let _permit = permit;

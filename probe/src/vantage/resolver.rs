@@ -46,12 +46,8 @@ pub(super) async fn check(means: &Means, request: &Request) -> Verdict {
     let Some(questions) = Questions::about(&request.domain) else {
         return Verdict::unknown("bad-name", format!("\"{}\" is not a DNS name", request.domain));
     };
-    let look = Look {
-        means,
-        client: Client::paced(Arc::clone(&means.engine)),
-        questions,
-        ports: (dns::PORT, CLDAP),
-    };
+    let look =
+        Look { means, client: Client::new(Arc::clone(&means.engine)), questions, ports: (dns::PORT, CLDAP) };
     let chosen = chosen(&own, &request.dns_servers);
     let seen = look.all(&request.domain, &chosen, &request.targets, unreadable).await;
     let (status, facts) = judged::judge(&seen);
@@ -186,7 +182,8 @@ impl Look<'_> {
     /// The time to live of the answer to a netlogon ping; `None`: no domain controller of the domain answers.
     async fn ping(&self, address: IpAddr, domain: &str) -> Option<Option<u8>> {
         self.means.gate.permit(address, Transport::Udp, Some(self.ports.1)).ok()?;
-        let pinged = ping(&self.means.engine, SocketAddr::new(address, self.ports.1), domain).await.ok()?;
+        let pinged =
+            ping(&self.means.engine, SocketAddr::new(address, self.ports.1), Some(domain)).await.ok()?;
         serves(&pinged.reply, domain).then_some(pinged.ttl)
     }
 

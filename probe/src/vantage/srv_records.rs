@@ -33,6 +33,7 @@ use crate::{
 };
 
 use ping::Pings;
+pub(crate) use ping::served;
 pub(super) use ping::{PORT as CLDAP, ping};
 
 /// Most resolvers asked: the first ones, which a client asks too.
@@ -81,7 +82,7 @@ struct Look<'a> {
 
 async fn look(means: &Means, request: &Request, resolvers: Vec<Resolver>, ports: Ports) -> Seen {
     let seen = Seen { domain: request.domain.clone(), ..Seen::default() };
-    let mut look = Look { means, client: Client::paced(Arc::clone(&means.engine)), ports, seen };
+    let mut look = Look { means, client: Client::new(Arc::clone(&means.engine)), ports, seen };
     let mut pings = Pings::new(means, &request.domain, ports.cldap);
     pings.send(request.targets.iter().map(|target| target.address));
     let places = Places { domain: request.domain.clone(), ..Places::default() };

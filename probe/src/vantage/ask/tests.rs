@@ -92,6 +92,20 @@ async fn silence_is_the_trouble_of_nobody_who_answers() {
 }
 
 #[tokio::test]
+async fn silence_ends_also_where_one_attempt_at_a_time_is_allowed() {
+    let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let question = question(server.local_addr().unwrap(), Carrier::Datagram);
+    let engine = Engine::new(Rates { concurrency: 1, ..Rates::default() }, IcmpAccess::None);
+    let means = Means { engine, gate: Gate::open() };
+    let patience = [Duration::from_millis(20); 3];
+    let asked = async {
+        tokio::join!(ask_for(&means, &question, &patience, text), ask_for(&means, &question, &patience, text),)
+    };
+    let (one, other) = timeout(Duration::from_secs(10), asked).await.expect("it ends");
+    assert_eq!((one.unwrap_err(), other.unwrap_err()), (Trouble::Silent, Trouble::Silent));
+}
+
+#[tokio::test]
 async fn a_closed_port_is_asked_twice_and_at_once() {
     for carrier in [Carrier::Datagram, TOY] {
         let free = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();

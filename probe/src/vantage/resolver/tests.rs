@@ -17,7 +17,7 @@ const BOUND: Duration = Duration::from_secs(20);
 async fn judge(resolver: SocketAddr, cldap: SocketAddr) -> (CheckStatus, sekisho_model::Facts) {
     let means = Means { engine: Engine::new(Rates::default(), IcmpAccess::None), gate: Gate::open() };
     let look = Look {
-        client: Client::paced(Arc::clone(&means.engine)),
+        client: Client::new(Arc::clone(&means.engine)),
         means: &means,
         questions: Questions::about("corp.example").unwrap(),
         ports: (resolver.port(), cldap.port()),

@@ -22,7 +22,7 @@ use crate::{
 
 /// Where domain controllers answer pings.
 pub(in crate::vantage) const PORT: u16 = 389;
-/// Most addresses pinged. What comes later stays without a result, which is judged as unanswered.
+/// Most addresses pinged. What comes later stays without a result, which is judged as not tested.
 const ADDRESSES: usize = 64;
 
 /// Pings under way.
@@ -58,7 +58,7 @@ impl<'a> Pings<'a> {
             let (engine, domain) = (Arc::clone(&self.means.engine), Arc::clone(&self.domain));
             let server = SocketAddr::new(address, self.port);
             self.under_way.spawn(async move {
-                let told = ping(&engine, server, &domain).await;
+                let told = ping(&engine, server, Some(&domain)).await;
                 (address, told.map_or_else(|failure| failed(&failure), |received| result(received.reply)))
             });
         }
@@ -102,24 +102,31 @@ fn is_of_a_host(address: IpAddr) -> bool {
     !address.is_multicast() && !address.is_unspecified() && address != everybody
 }
 
-/// Pings an address until it answers, or six times.
+/// Pings an address until it answers, or six times. `None` asks about the domain that it serves, whichever that is.
 pub(in crate::vantage) async fn ping(
     engine: &Arc<Engine>,
     server: SocketAddr,
-    domain: &str,
+    domain: Option<&str>,
 ) -> Result<Received<Reply>, Failure> {
-    until_answered(Some(engine), server.ip(), &DATAGRAMS, || async {
+    until_answered(engine, server.ip(), &DATAGRAMS, || async {
         let [a, b, c, d, e, f, g, h, ..] = *uuid::Uuid::new_v4().as_bytes();
         // LDAP message ids are 1 to 2^31 - 1.
         let id = (u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff).max(1);
         let host = format!("SKS{:08X}", u32::from_be_bytes([e, f, g, h]));
-        let ping =
-            cldap::Ping { id, domain: Some(domain), host: &host, account: None, nt_version: NT_VERSION };
+        let ping = cldap::Ping { id, domain, host: &host, account: None, nt_version: NT_VERSION };
         // Anything else is late or forged.
         let ours = |bytes: &[u8]| cldap::decode(bytes).ok().filter(|reply| reply.id == i64::from(id));
         net::converse(server, &cldap::request(&ping), ours).await
     })
     .await
+}
+
+/// The domain that an address says it serves, lower case; `None`: no domain controller answers.
+pub(crate) async fn served(engine: &Arc<Engine>, address: IpAddr) -> Option<String> {
+    match ping(engine, SocketAddr::new(address, PORT), None).await.ok()?.reply.answer? {
+        Answer::Extended(answer) => Some(answer.domain.trim_end_matches('.').to_lowercase()),
+        Answer::Nt4(_) => None,
+    }
 }
 
 fn result(reply: Reply) -> Ping {

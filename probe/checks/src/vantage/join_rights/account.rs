@@ -1,6 +1,6 @@
 //! A computer account that exists: what it is, and whether a join may use it again.
 
-use sekisho_model::CheckStatus::{Problem, Warning};
+use sekisho_model::CheckStatus::{Problem, Unknown, Warning};
 
 use super::{Joiner, tally::Tally};
 use crate::wire::{security::Sid, time::Moment};
@@ -61,6 +61,10 @@ impl Account {
         if let Some((word, detail)) = self.is_no_member() {
             tally.because(Problem, word, detail);
             return;
+        }
+        if self.control.is_none() {
+            let detail = "userAccountControl of the account cannot be read: it may be a domain controller's";
+            tally.because(Unknown, "account-unreadable", detail);
         }
         match may_be_used_again(self, joiner) {
             Some(why) => {

@@ -357,6 +357,7 @@ fn an_account_that_exists_and_is_no_easy_one() {
         ),
         ("in use", |f| f.computer = existing(|a| a.last_logon = a.created), WARNING, "account-in-use", None),
         ("disabled", |f| f.computer = existing(|a| a.control = Some(0x1002)), OK, "", None),
+        ("unreadable", |f| f.computer = existing(|a| a.control = None), UNKNOWN, "account-unreadable", None),
         (
             "a domain controller",
             |f| f.computer = existing(|a| a.control = Some(0x82000)),

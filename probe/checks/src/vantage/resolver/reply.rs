@@ -92,10 +92,17 @@ fn has_zone(told: &Told, with_authority: bool) -> bool {
     })
 }
 
+/// A zone says that the name is there and has no such record, as it does of a name that its wildcard covers
+/// (RFC 2308 2.2, RFC 4592 2.2.1).
+const fn is_of_a_zone(response: &Response) -> bool {
+    response.rcode == 0 && response.denied_by.is_some()
+}
+
 /// Two proofs of a hijacker.
 ///
 /// A name that nobody has gets an address: from one that knows nothing of the domain, or against what a domain controller
-/// says with authority. A wildcard record in the zone gives addresses too, and then the controllers agree.
+/// says with authority. A wildcard record in the zone gives addresses too, and then the controllers agree. So may a
+/// wildcard of a public zone of the name, or of one above it, which proves nothing.
 ///
 /// Or the address belongs to a domain controller, which denies its own domain, in replies that came another way than
 /// those to its pings.
@@ -104,7 +111,8 @@ fn hijacks(seen: &Seen, resolver: &Resolver, response: &Response, serves: bool) 
     let denied = |told: &Told| {
         told.response().is_some_and(|response| response.rcode == NXDOMAIN && response.authoritative)
     };
-    if invents && (!serves || seen.controllers.iter().any(|controller| denied(&controller.random))) {
+    let from_nowhere = !serves && !has_zone(&resolver.zone, false) && !is_of_a_zone(response);
+    if invents && (from_nowhere || seen.controllers.iter().any(|controller| denied(&controller.random))) {
         return true;
     }
     let itself = seen.controller(resolver.address);

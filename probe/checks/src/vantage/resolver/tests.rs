@@ -264,6 +264,34 @@ const CASES: &[Case] = {
             &[("resolver-1-random-name", "10.9.9.9"), ("resolver-1-says", "hijacks")],
         ),
         (
+            "the wildcard of a public zone of the name",
+            |seen| {
+                seen.resolvers.truncate(1);
+                seen.controllers.clear();
+                seen.resolvers[0].address = ip(PUBLIC);
+                let zone = told(0, false, vec![Record::Soa { primary: "ns.example".into(), serial: 1 }]);
+                all(&mut seen.resolvers[0], told(3, false, Vec::new()));
+                (seen.resolvers[0].zone, seen.resolvers[0].random) = (zone, address());
+            },
+            Problem,
+            "external-resolver",
+            &[("resolver-1-random-name", "10.9.9.9"), ("resolver-1-says", "external")],
+        ),
+        (
+            "the wildcard of a zone above it",
+            |seen| {
+                seen.resolvers.truncate(1);
+                seen.controllers.clear();
+                let Told::Answer { mut response, took, ttl } = told(0, false, Vec::new()) else { return };
+                response.denied_by = Some("example".into());
+                all(&mut seen.resolvers[0], Told::Answer { response, took, ttl });
+                seen.resolvers[0].random = address();
+            },
+            Problem,
+            "domain-unknown",
+            &[("resolver-1-says", "denies")],
+        ),
+        (
             "an address for a name that a controller denies",
             |seen| seen.resolvers[1].random = address(),
             Problem,

@@ -51,8 +51,8 @@ impl<'a> Fate<'a> {
             Some(Ping::Nt4) => Self::Nt4,
             Some(Ping::NotServed) => Self::NotOurs,
             Some(Ping::Closed) => Self::Closed,
-            Some(Ping::NotSent(_)) => Self::NotSent,
-            Some(Ping::Unanswered(_)) | None => Self::Unanswered,
+            Some(Ping::NotSent(_)) | None => Self::NotSent,
+            Some(Ping::Unanswered(_)) => Self::Unanswered,
         }
     }
 }
@@ -133,12 +133,16 @@ fn locator(judgement: &mut Judgement, seen: &Seen, resolver: &Server, all: &[Pla
     if !writable.is_empty() || hosts.is_empty() {
         return;
     }
+    if seen.left_out > 0 {
+        let detail = "the records name more targets than are asked here, and of those that were none will do";
+        return judgement.find(CheckStatus::Unknown, "targets-left-out", detail);
+    }
     let any = |wanted: fn(&Fate<'_>) -> bool| places.iter().any(|(.., fate)| wanted(fate));
-    if !usable.is_empty() {
+    if any(|fate| *fate == Fate::NotSent) {
+        judgement.find(CheckStatus::Unknown, "not-tested", "some of the targets could not be asked");
+    } else if !usable.is_empty() {
         let detail = "no domain controller that answers from here is writable, and a join needs one";
         judgement.find(CheckStatus::Problem, "no-writable-dc", detail);
-    } else if any(|fate| *fate == Fate::NotSent) {
-        judgement.find(CheckStatus::Unknown, "not-tested", "some of the targets could not be asked");
     } else if places.is_empty() {
         let unresolved = hosts.iter().any(|host| !matches!(seen.hosts.get(*host), Some(Said::Nothing)));
         let (status, reason) = if unresolved {

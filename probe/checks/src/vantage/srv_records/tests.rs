@@ -304,6 +304,36 @@ const CASES: &[Case] = {
             &[("not-tested", "dc2.corp.example 10.77.1.11 (no rule)")],
         ),
         (
+            "one is read-only and one may not be asked",
+            |seen| {
+                ping(seen, DC1, answer("dc1.corp.example", WRITABLE & !flag::WRITABLE));
+                ping(seen, DC2, Ping::NotSent("no rule".into()));
+            },
+            Unknown,
+            "not-tested",
+            &[],
+        ),
+        (
+            "one is silent and one is beyond the bound",
+            |seen| {
+                ping(seen, DC1, Ping::Unanswered("silent".into()));
+                seen.pings.remove(&ip(DC2));
+            },
+            Unknown,
+            "not-tested",
+            &[("not-tested", "dc2.corp.example 10.77.1.11 (not asked)")],
+        ),
+        (
+            "those that are asked are silent, and there are more",
+            |seen| {
+                seen.pings.values_mut().for_each(|ping| *ping = Ping::Unanswered("silent".into()));
+                seen.left_out = 1;
+            },
+            Unknown,
+            "targets-left-out",
+            &[],
+        ),
+        (
             "a client in no site",
             |seen| {
                 for ping in seen.pings.values_mut() {
