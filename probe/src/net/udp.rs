@@ -64,7 +64,6 @@ impl Ready {
             return Told::signal(Some(Signal::Local(why.to_owned())));
         };
         exchange.bound(self.source);
-        exchange.bound(self.source);
         let began = Instant::now();
         let mut traffic = Traffic::default();
         let signal = converse(&self.socket, exchange.as_mut(), &mut traffic).await;
