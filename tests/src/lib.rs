@@ -7,6 +7,7 @@ mod controller;
 mod postgres;
 mod probe;
 mod programs;
+mod stranger;
 mod verdicts;
 mod wait;
 mod world;
@@ -15,6 +16,9 @@ pub use controller::Controller;
 pub use postgres::Postgres;
 pub use probe::Probe;
 pub use programs::Programs;
+pub use stranger::{
+    Behaviour, Cut, Ended, Expectation, How, Mapper, Run, Say, Then, When, address_of, corpus_size, on_ground,
+};
 pub use verdicts::{Difference, compare, compare_checks, runs};
 pub use wait::wait_for;
 pub use world::World;

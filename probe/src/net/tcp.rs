@@ -15,9 +15,9 @@ use sekisho_checks::{
 use sekisho_model::{Facts, Transport};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, Interest},
     net::{TcpSocket, TcpStream},
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{Aim, RoundTrip, Step, Told, Traffic, errors, info::Info, sockets};
@@ -29,6 +29,9 @@ const FIRST_SYN: Duration = Duration::from_millis(950);
 
 /// Once a service is proven, this long is waited for what else it tells.
 const MORE: Duration = Duration::from_millis(1_200);
+
+/// After the peer has closed, an acknowledgement or a RST for what was sent is waited for this long.
+const ACKNOWLEDGEMENT: Duration = Duration::from_millis(500);
 
 /// A connection under way.
 #[derive(Debug)]
@@ -91,6 +94,11 @@ impl Connecting {
         let waited = self.stream.writable().await;
         let elapsed = Some(self.began.elapsed()).filter(|rtt| *rtt < FIRST_SYN).map(RoundTrip::Process);
         let error = waited.err().or_else(|| self.stream.take_error().unwrap_or_else(Some));
+        if error.as_ref().is_some_and(was_accepted) {
+            // Whose handshake is all that is asked for has it.
+            let signal = exchange.map_or(Signal::Proven(Facts::new()), |_| Signal::Ended(Ending::Reset));
+            return Step::Told(Told { rtt: elapsed, ..Told::signal(Some(signal)) });
+        }
         // Without an error the connection itself is asked: reading an entry of the error queue clears the error.
         if error.is_some() || self.stream.peer_addr().is_err() {
             let signal = match (errors::icmp_error(&self.stream), error) {
@@ -112,6 +120,11 @@ impl Connecting {
             Some(exchange) => Step::Connected(rtt, Conversation { stream: self.stream, exchange, rtt }),
         }
     }
+}
+
+/// Whether a connection was there and has already been reset: before the handshake a RST refuses it (tcp(7)).
+fn was_accepted(error: &io::Error) -> bool {
+    matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::ECONNRESET | Errno::EPIPE))
 }
 
 /// Round trip of the handshake as the kernel measured it: neither this process's delays nor repeated SYNs are in it.
@@ -161,7 +174,7 @@ async fn converse(
         let count = match turn {
             Err(_) => return Err(Broken::Ended(silence(stream))),
             Ok(Err(error)) => return Err(broken(stream, &error)),
-            Ok(Ok(0)) => return Err(Broken::Ended(Ending::Eof)),
+            Ok(Ok(0)) => return Err(Broken::Ended(closed(stream).await)),
             Ok(Ok(count)) => count,
         };
         traffic.received(count);
@@ -183,12 +196,26 @@ async fn turn(stream: &mut TcpStream, output: &[u8], buffer: &mut [u8]) -> io::R
     stream.read(buffer).await
 }
 
+/// Whether the peer closed the connection knowing what it was asked. One that closed before answers the request with a RST,
+/// which may come after the end.
+async fn closed(stream: &TcpStream) -> Ending {
+    if is_undelivered(stream) {
+        // An error that comes is read below; without one the wait was in vain.
+        timeout(ACKNOWLEDGEMENT, stream.ready(Interest::ERROR)).await.ok();
+    }
+    match stream.take_error() {
+        Ok(None) if !is_undelivered(stream) => Ending::Eof,
+        Ok(_) | Err(_) => Ending::Reset,
+    }
+}
+
 /// Whether the peer's kernel has at least acknowledged what it did not answer.
 fn silence(stream: &TcpStream) -> Ending {
-    match Info::of(stream) {
-        Some(info) if info.unacked > 0 || info.not_sent > 0 => Ending::Undelivered,
-        Some(_) | None => Ending::Silence,
-    }
+    if is_undelivered(stream) { Ending::Undelivered } else { Ending::Silence }
+}
+
+fn is_undelivered(stream: &TcpStream) -> bool {
+    Info::of(stream).is_some_and(|info| info.unacked > 0 || info.not_sent > 0)
 }
 
 /// An error on a connection that was accepted.

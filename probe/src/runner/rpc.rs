@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use sekisho_checks::{exchange, flow::Signal};
-use sekisho_model::{Facts, Outcome, Service, Transport};
+use sekisho_model::{Fact, Facts, Outcome, Service, Transport};
 use tokio::task::JoinSet;
 
 use super::{
@@ -46,15 +46,21 @@ fn refused(outcome: Outcome, reason: &str, detail: &str, seen: Seen) -> Refused 
     Refused { outcome, facts, seen }
 }
 
-/// The mapper answers and names no port: the interface is not there, or it tells only those who log on.
+/// The mapper answers and names no port that can be tested: the interface is not there, or it tells only those who log on,
+/// or what it tells is none of the interface's.
 fn unmapped(told: Facts, asked: Seen) -> Refused {
-    let registered = told.get("mapping") != Some(&"not-registered".into());
-    let (outcome, reason, detail) = if registered {
-        let detail =
-            "the endpoint mapper refuses to tell anonymous callers the port: no access list, but not tested";
-        (Outcome::Failed, "mapping-refused", detail)
-    } else {
-        (Outcome::Closed, "not-registered", "the endpoint mapper does not know the interface")
+    let (outcome, reason, detail) = match told.get("mapping") {
+        Some(Fact::Text(mapping)) if mapping == "not-registered" => {
+            (Outcome::Closed, "not-registered", "the endpoint mapper does not know the interface")
+        }
+        Some(Fact::Text(mapping)) if mapping == "mapped" => {
+            let detail = "the endpoint mapper names no port but 0 or its own, so the interface is not tested";
+            (Outcome::Failed, "mapped-nowhere", detail)
+        }
+        Some(_) | None => {
+            let detail = "the endpoint mapper refuses to tell anonymous callers the port: no access list, but not tested";
+            (Outcome::Failed, "mapping-refused", detail)
+        }
     };
     let mut refused = refused(outcome, reason, detail, asked);
     refused.facts.extend(told);

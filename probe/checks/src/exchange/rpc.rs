@@ -41,12 +41,14 @@ pub(super) fn interface(interface: RpcInterface, port: u16) -> Box<dyn Exchange>
     }
 }
 
-/// The ports of the fact `mapped-ports`, in its order. Bounded as the answer of the mapper is; what is no port is passed
-/// over.
+/// The ports of the fact `mapped-ports` on which the interface can be asked for, in its order. Bounded as the answer of the
+/// mapper is. What is no port is passed over, and so is the mapper's own: there the mapper would answer, and prove nothing
+/// of the interface.
 #[must_use]
 pub fn mapped_ports(facts: &Facts) -> Vec<u16> {
     let Some(Fact::Text(ports)) = facts.get("mapped-ports") else { return Vec::new() };
-    let ports = ports.split(',').filter_map(|port| port.parse().ok()).filter(|port| *port != 0);
+    let ports =
+        ports.split(',').filter_map(|port| port.parse().ok()).filter(|port| ![0, MAPPER].contains(port));
     ports.take(usize::try_from(MAX_TOWERS).unwrap_or(0)).collect()
 }
 
@@ -116,7 +118,7 @@ fn mapped(mapping: &Mapping, interface: Interface) -> Report {
     let towers = || towers.iter().filter(|tower| tower.uuid == interface.uuid);
     let mut ports: Vec<u16> = Vec::new();
     for port in towers().filter_map(|tower| tower.port) {
-        if port != 0 && !ports.contains(&port) {
+        if !ports.contains(&port) {
             ports.push(port);
         }
     }
@@ -165,7 +167,7 @@ mod tests {
     fn ports_are_read_back_from_facts() {
         let ports = |text: &str| mapped_ports(&[("mapped-ports".to_owned(), Fact::from(text))].into());
         assert_eq!(ports("49671,49664"), [49671, 49664]);
-        assert_eq!(ports("1,0,65536,,x,2,3,4,5"), [1, 2, 3, 4]);
+        assert_eq!(ports("1,0,65536,,x,135,2,3,4,5"), [1, 2, 3, 4]);
         assert_eq!(ports(""), []);
         assert_eq!(mapped_ports(&Facts::new()), []);
     }

@@ -173,7 +173,12 @@ pub fn request(ping: &Ping<'_>) -> Vec<u8> {
 /// The bytes are no such messages, or the netlogon answer in them is malformed.
 pub fn decode(datagram: &[u8]) -> Result<Reply, Error> {
     let mut answer = None;
-    for message in ldap::decode_all(datagram)? {
+    let messages = ldap::decode_all(datagram)?;
+    let id = messages.first().map_or(0, |message| message.id);
+    for message in messages {
+        if message.id != id {
+            return Err(Error::Malformed(WHAT));
+        }
         match message.operation {
             Operation::Entry(entry) => {
                 answer = entry
@@ -182,7 +187,7 @@ pub fn decode(datagram: &[u8]) -> Result<Reply, Error> {
                     .map(decode_answer)
                     .transpose()?;
             }
-            Operation::Done(outcome) => return Ok(Reply { id: message.id, code: outcome.code, answer }),
+            Operation::Done(outcome) => return Ok(Reply { id, code: outcome.code, answer }),
             Operation::Extended(_) | Operation::Other(_) => return Err(Error::Malformed(WHAT)),
         }
     }

@@ -102,6 +102,18 @@ fn cldap_replies() {
 }
 
 #[test]
+fn a_cldap_reply_has_one_message_id() {
+    let file = vectors::cldap();
+    let vector = file.reply.into_iter().find(|vector| vector.name.starts_with("lengths as Windows")).unwrap();
+    let mut bytes = vector.hex.0;
+    assert!(cldap::decode(&bytes).is_ok());
+    // The id of the entry; that of the end of the search stays.
+    assert_eq!(bytes[6..9], [0x02, 0x01, 0x01]);
+    bytes[8] = 2;
+    assert!(cldap::decode(&bytes).is_err());
+}
+
+#[test]
 fn netlogon_answers_end_with_their_tokens() {
     for vector in vectors::cldap().reply.into_iter().filter(|vector| vector.netlogon) {
         let mut bytes = vector.hex.0;
