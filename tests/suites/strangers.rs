@@ -1,6 +1,7 @@
 //! The probe among strangers: whatever they send, a check ends in bounded time and memory, and nothing is open that did
 //! not say so.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::print_stdout, reason = "what was measured, for those who ask with --nocapture")]
 
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use sekisho_tests::{
 
 use Outcome::{Closed, Failed, Filtered, Mute, Open, Wrong};
 
-/// A check of all strangers at once, in a debug build.
-const BOUND: Duration = Duration::from_secs(45);
+/// A check of all strangers at once ends within this, also in a debug build beside other work. Alone it takes a fifth.
+const BOUND: Duration = Duration::from_secs(180);
 /// Memory of a process that talks to one stranger, octets. It has a fifth of that without anybody.
 const MEMORY: u64 = 48 << 20;
 

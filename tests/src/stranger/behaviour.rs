@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sekisho_checks::exchange;
 use sekisho_model::{Outcome, Protocol, Service, Transport};
 
 /// A stranger.
@@ -160,7 +161,7 @@ impl Expectation {
             (_, Transport::Udp | Transport::Icmp) => self.datagram,
             (_, Transport::Tcp) => self.stream,
         };
-        let silent = service.protocol() == Protocol::NetbiosDgm && outcomes.contains(&Outcome::Filtered);
+        let silent = exchange::silence_proves_nothing(service) && outcomes.contains(&Outcome::Filtered);
         outcomes.contains(&outcome) || silent && outcome == Outcome::Failed
     }
 }

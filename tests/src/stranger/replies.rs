@@ -74,10 +74,12 @@ fn known(key: &str, number: usize) -> Vec<u8> {
 
 /// The service that is spoken inside TLS, or the one whose words another service uses.
 fn spoken(service: Service) -> String {
-    match service.protocol() {
-        Protocol::Ldaps | Protocol::Ldap => "ldap".to_owned(),
-        Protocol::WinrmTls => "winrm".to_owned(),
-        _ => service.name(),
+    if matches!(service.protocol(), Protocol::Ldaps | Protocol::Ldap) {
+        "ldap".to_owned()
+    } else if service.protocol() == Protocol::WinrmTls {
+        "winrm".to_owned()
+    } else {
+        service.name()
     }
 }
 
