@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
+use futures_util::{
+    StreamExt,
+    stream::{self, FuturesUnordered},
+};
 use sekisho_checks::wire::dns::{self, Kind, Question, Response};
 use tokio::time::timeout;
 
@@ -21,6 +24,9 @@ const HEAD_START: Duration = Duration::from_millis(700);
 const SERVERS: usize = 4;
 /// Most domain controllers taken from an answer.
 const CONTROLLERS: usize = sekisho_proto::limits::TARGETS_PER_DISCOVERY;
+
+/// Hosts whose addresses are asked for at the same time: records may name many that nobody answers for.
+const AT_ONCE: usize = 64;
 
 /// Why a name could not be resolved.
 #[derive(Debug, thiserror::Error)]
@@ -102,26 +108,27 @@ impl Resolver {
         if hosts.is_empty() {
             return Err(ResolveError::Empty { name, what: "SRV record" });
         }
-        let known = &response.additional;
-        let found = join_all(hosts.into_iter().map(|host| async move {
-            let mut addresses: Vec<IpAddr> =
-                known.iter().filter(|(h, _)| *h == host).map(|(_, a)| *a).collect();
-            if addresses.is_empty() {
-                addresses = self.addresses(&host).await.unwrap_or_else(|error| {
-                    tracing::warn!(%host, %error, "a domain controller of the SRV records has no address");
-                    Vec::new()
-                });
-            }
-            let target =
-                |address| Target { host: Some(host.clone()), domain: Some(domain.to_owned()), address };
-            addresses.into_iter().map(target).collect::<Vec<_>>()
-        }));
-        let mut found: Vec<Target> = found.await.into_iter().flatten().collect();
+        let looked_up = hosts.into_iter().map(|host| self.controller(host, domain, &response));
+        let mut found = stream::iter(looked_up).buffered(AT_ONCE).concat().await;
         found.truncate(CONTROLLERS);
         if found.is_empty() {
             return Err(ResolveError::Empty { name, what: "domain controller with an address" });
         }
         Ok(found)
+    }
+
+    /// A domain controller that SRV records name, once for each of its addresses. They came with the records, or are asked for.
+    async fn controller(&self, host: String, domain: &str, records: &Response) -> Vec<Target> {
+        let mut addresses: Vec<IpAddr> =
+            records.additional.iter().filter(|(h, _)| *h == host).map(|(_, a)| *a).collect();
+        if addresses.is_empty() {
+            addresses = self.addresses(&host).await.unwrap_or_else(|error| {
+                tracing::warn!(%host, %error, "a domain controller of the SRV records has no address");
+                Vec::new()
+            });
+        }
+        let target = |address| Target { host: Some(host.clone()), domain: Some(domain.to_owned()), address };
+        addresses.into_iter().map(target).collect()
     }
 
     /// The IPv4 addresses of a host.

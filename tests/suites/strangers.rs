@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::print_stdout, reason = "what was measured, for those who ask with --nocapture")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sekisho_model::{Outcome, Service, Transport};
+use sekisho_model::{CheckStatus, Outcome, Service, Transport};
 use sekisho_tests::{
     Behaviour, Cut, Ended, Expectation, How, Mapper, Programs, Run, Say, Then, When, address_of, corpus_size,
     on_ground,
@@ -262,4 +262,74 @@ fn endless_data_needs_no_more_memory() {
         assert!(ended.peak > 0, "its memory was not seen");
         assert!(ended.took < Duration::from_secs(20), "{say:?}: {:?}", ended.took);
     }
+}
+
+/// The checks of a vantage that talk to strangers.
+const CHECKS: [&str; 5] = ["clock", "path-mtu", "computer-account", "resolver", "srv-records"];
+/// A check of a vantage with one stranger, who is resolver and domain controller.
+const CHECK_BOUND: Duration = Duration::from_secs(30);
+
+fn vantage_checks(programs: &Programs, number: usize) -> anyhow::Result<Ended> {
+    let address = address_of(number).to_string();
+    let named =
+        [&address, "--dns", &address, "--domain", "corp.example", "--computer", "PC8"].map(str::to_owned);
+    let checks = CHECKS.into_iter().flat_map(|check| ["--check".to_owned(), check.to_owned()]);
+    Run::of(named.into_iter().chain(checks)).finish(programs)
+}
+
+#[test]
+fn no_check_of_a_vantage_believes_a_stranger() {
+    // One that speaks LDAP is believed to: the path to it is as good as to any other.
+    let talkative = talkative().into_iter().filter(|stranger| stranger.say != Say::Ldap).collect();
+    let strangers = [quiet(), talkative, cut()].concat();
+    let (programs, known) = (Programs::new().unwrap(), strangers.clone());
+    let all: Vec<usize> = (0..known.len()).collect();
+    let ended: Vec<(usize, Ended)> = on_ground(strangers, || {
+        let some = |numbers: &[usize]| -> anyhow::Result<Vec<(usize, Ended)>> {
+            numbers.iter().map(|number| Ok((*number, vantage_checks(&programs, *number)?))).collect()
+        };
+        std::thread::scope(|scope| {
+            let under_way: Vec<_> = all
+                .chunks(all.len().div_ceil(16))
+                .map(|numbers| scope.spawn(move || some(numbers)))
+                .collect();
+            let ended: anyhow::Result<Vec<_>> = under_way.into_iter().map(|it| it.join().unwrap()).collect();
+            Ok(ended?.concat())
+        })
+    })
+    .unwrap();
+    for (number, ended) in ended {
+        let name = &known[number].name;
+        assert!(ended.took < CHECK_BOUND, "{name}: {:?}", ended.took);
+        assert!(ended.peak < MEMORY, "{name}: {} KiB", ended.peak >> 10);
+        assert_eq!(ended.matrix.checks.len(), CHECKS.len(), "{name}");
+        for check in ended.matrix.checks {
+            assert_ne!(check.status, CheckStatus::Ok, "{name}: {} {:?}", check.check, check.facts);
+        }
+    }
+}
+
+#[test]
+fn a_domain_of_thousands_is_found_in_bounded_time() {
+    let naming = |say| Behaviour { say, ..Behaviour::sound("thousands", OPEN) };
+    let strangers = vec![naming(Say::Services), naming(Say::LostServices)];
+    let programs = Programs::new().unwrap();
+    on_ground(strangers, || {
+        let find = |number| {
+            let address = address_of(number).to_string();
+            // Each is the same host, whose rate must not decide.
+            let arguments = ["corp.example", "--dns", &address, "--service", "ldap", "--rate", "10000"];
+            let began = Instant::now();
+            (Run::of(arguments).finish(&programs), began.elapsed())
+        };
+        let (found, took) = find(0);
+        let found = found?;
+        assert_eq!(found.matrix.cells.len(), 256, "{}", found.stderr);
+        assert!(found.peak < 2 * MEMORY && took < BOUND, "{took:?}, {} KiB", found.peak >> 10);
+        let (lost, took) = find(1);
+        let error = format!("{:#}", lost.unwrap_err());
+        assert!(error.contains("corp.example") && took < BOUND, "{took:?}: {error}");
+        Ok(())
+    })
+    .unwrap();
 }

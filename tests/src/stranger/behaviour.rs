@@ -74,6 +74,8 @@ pub enum Say {
     StartTls(usize),
     /// DNS: as many services as fit into a message, all of them at this address.
     Services,
+    /// The same, and no word about the addresses of their hosts.
+    LostServices,
 }
 
 /// How it says that.

@@ -91,6 +91,7 @@ fn answer(
     reply.truncate(60_000);
     let socket = socket.clone();
     match stranger.how {
+        How::Whole if reply.is_empty() => {}
         How::Whole => send(&socket, own, asker, &reply),
         How::Cut(cut) => send(&socket, own, asker, &replies::cut(service, true, reply, cut)),
         How::Drip(pause) => drop(thread::spawn(move || {

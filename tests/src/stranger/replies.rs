@@ -104,7 +104,7 @@ pub(super) fn reply(say: Say, service: Service, request: &[u8], inside: bool, se
         Say::Nested => nested(service, request),
         Say::Ldap => known("valid ldap", 0),
         Say::AnotherId => another_id(service, request),
-        Say::Services => services(service, request),
+        Say::Services | Say::LostServices => services(say, service, request),
     }
 }
 
@@ -320,7 +320,7 @@ fn another_id(service: Service, request: &[u8]) -> Vec<u8> {
 }
 
 /// As many services as a message holds, each of which is this host.
-fn services(service: Service, request: &[u8]) -> Vec<u8> {
+fn services(say: Say, service: Service, request: &[u8]) -> Vec<u8> {
     if service.protocol() != Protocol::Dns {
         return reply(Say::Valid, service, request, true, 0);
     }
@@ -338,6 +338,9 @@ fn services(service: Service, request: &[u8]) -> Vec<u8> {
         records.extend(host.bytes());
         records.push(0);
         count += 1;
+    }
+    if !is_srv && say == Say::LostServices {
+        return Vec::new();
     }
     if question.ends_with(&[0, 1, 0, 1]) {
         records.extend(b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x02\x58\x00\x04\x7f\x4d\x00\x01");

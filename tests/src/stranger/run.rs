@@ -21,7 +21,7 @@ pub struct Run {
 }
 
 /// A run that has ended.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ended {
     /// What it found.
     pub matrix: Matrix,
