@@ -10,7 +10,7 @@ use std::{
 
 use jiff::Timestamp;
 use sekisho_checks::exchange::MAPPER;
-use sekisho_model::{Fact, Outcome, Service, Transport};
+use sekisho_model::{Fact, Facts, Outcome, Service, Transport};
 use sekisho_proto::limits;
 use tokio::{
     sync::mpsc,
@@ -19,7 +19,7 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    capture::{Capture, Shelf},
+    capture::{Capture, Shelf, Written},
     convert::{self, Job, JobTask},
     net::sockets::Pair,
     resolver::Resolver,
@@ -174,8 +174,8 @@ impl Means {
         let keep = async {
             while let Some(mut observed) = seen.recv().await {
                 if let Some(endpoint) = captures.get(&observed.number) {
-                    let (name, value) = self.shelve(job, &capture, *endpoint, &observed).await;
-                    observed.facts.insert(name.to_owned(), value.into());
+                    let facts = self.shelve(job, &capture, *endpoint, &observed).await;
+                    observed.facts.extend(facts);
                 }
                 self.keep(job, observed, &[]).await;
             }
@@ -183,20 +183,20 @@ impl Means {
         tokio::join!(self.engine.clone().run(flows, gate, sink), keep);
     }
 
-    /// Writes the packets of a flow that was tested. Gives the fact that says where they are, or why they are nowhere.
+    /// Writes the packets of a flow that was tested. Gives the facts that say where they are, or why they are nowhere.
     async fn shelve(
         &self,
         job: Uuid,
         capture: &Option<io::Result<Capture>>,
         (address, service): (IpAddr, Service),
         observed: &Observed,
-    ) -> (&'static str, String) {
+    ) -> Facts {
         let capture = match capture {
             Some(Ok(capture)) => capture,
             Some(Err(error)) => {
-                return ("capture", format!("not kept: this probe may not see packets ({error})"));
+                return nowhere(&format!("not kept: this probe may not see packets ({error})"));
             }
-            None => return ("capture", "not kept".to_owned()),
+            None => return nowhere("not kept"),
         };
         let mapped = match observed.facts.get("port") {
             Some(Fact::Integer(port)) => u16::try_from(*port).ok(),
@@ -209,13 +209,10 @@ impl Means {
                 && (pair.local.is_none() || ports.contains(&Some(pair.remote.port())))
         };
         let written = match Shelf::of(&self.state).place(job, observed.number) {
-            Ok((path, file)) => capture.write(file, is_of).await.map(|_| path),
+            Ok((path, file)) => capture.write(file, is_of).await.map(|written| shelved(&path, written)),
             Err(error) => Err(error),
         };
-        match written {
-            Ok(path) => ("capture-file", path.display().to_string()),
-            Err(error) => ("capture", format!("not kept: {error}")),
-        }
+        written.unwrap_or_else(|error| nowhere(&format!("not kept: {error}")))
     }
 
     /// Does checks of the vantage, some at the same time. Dropping the future ends all of them.
@@ -277,6 +274,24 @@ impl Means {
     }
 }
 
+/// Why the packets of a flow are in no file.
+fn nowhere(why: &str) -> Facts {
+    [("capture".to_owned(), why.into())].into()
+}
+
+/// Where the packets of a flow are, and whether some may be missing.
+fn shelved(path: &Path, written: Written) -> Facts {
+    let mut facts = Facts::from([("capture-file".to_owned(), path.display().to_string().into())]);
+    if written.left_out > 0 {
+        let why = format!(
+            "{} packets of this job did not fit in memory; some may be this flow's",
+            written.left_out
+        );
+        facts.insert("capture".to_owned(), why.into());
+    }
+    facts
+}
+
 /// Servers that the controller names need the local scope's permission; this host's own are asked anyway.
 fn resolver(
     engine: &Arc<Engine>,
@@ -294,4 +309,16 @@ fn resolver(
         }
     }
     Ok(Resolver::of(engine, servers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_packets_says_when_some_are_missing() {
+        let facts = |left_out| shelved(Path::new("/a"), Written { packets: 3, left_out });
+        assert_eq!(facts(0), [("capture-file".to_owned(), "/a".into())].into());
+        assert!(facts(7)["capture"].to_string().starts_with("7 packets"));
+    }
 }

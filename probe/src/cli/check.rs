@@ -92,9 +92,15 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.check.contains(&CheckKind::JoinRights) && !args.join.are_given() {
         bail!("whose rights to join? name an account with --join-user");
     }
+    if args.check.contains(&CheckKind::ComputerAccount) && args.computer.is_empty() {
+        bail!("whose account? name a computer with --computer");
+    }
     let credentials = args.join.credentials()?;
     if credentials.is_some() && !checks.contains(&CheckKind::JoinRights) {
         checks.push(CheckKind::JoinRights);
+    }
+    if !args.computer.is_empty() && credentials.is_none() && !checks.contains(&CheckKind::ComputerAccount) {
+        checks.push(CheckKind::ComputerAccount);
     }
     let (_, files) = crate::limits::raise_open_files();
     let rates = Rates {
@@ -110,6 +116,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
             eprintln!("sekisho-probe: {missing}");
         }
         let domains = find::domains(&found, &checks, &engine).await;
+        if let Some(without) = find::without_domain(&domains, &checks) {
+            eprintln!("sekisho-probe: {without}");
+        }
         let requests = checks::requests(&args, &domains, &found.named(), &checks);
         let matrix = check(&found.targets, &services, requests, credentials, engine).await;
         end_capture(&args, capture).await?;
@@ -251,9 +260,10 @@ fn print(args: &Args, matrix: &Matrix) -> anyhow::Result<()> {
 fn exit(matrix: &Matrix, missing: bool) -> ExitCode {
     let any = |what: fn(Outcome) -> bool| matrix.cells.iter().any(|cell| what(cell.outcome));
     let ended = |status| matrix.checks.iter().any(|check| check.status == status);
+    let nothing = matrix.cells.is_empty() && matrix.checks.is_empty();
     if any(Outcome::is_blocked) || ended(CheckStatus::Problem) {
         ExitCode::from(2)
-    } else if missing || any(|outcome| outcome != Outcome::Open) || ended(CheckStatus::Unknown) {
+    } else if missing || nothing || any(|outcome| outcome != Outcome::Open) || ended(CheckStatus::Unknown) {
         ExitCode::from(3)
     } else {
         ExitCode::SUCCESS
@@ -263,6 +273,7 @@ fn exit(matrix: &Matrix, missing: bool) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use sekisho_model::{Check, Facts};
 
     use super::*;
 
@@ -278,9 +289,29 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_found_is_not_all_well() {
-        let nothing = Matrix { sweep: None, cells: Vec::new(), checks: Vec::new() };
-        assert_eq!(format!("{:?}", exit(&nothing, false)), format!("{:?}", ExitCode::SUCCESS));
-        assert_eq!(format!("{:?}", exit(&nothing, true)), format!("{:?}", ExitCode::from(3)));
+    fn what_was_not_found_or_not_tested_is_not_all_well() {
+        let check = Check {
+            vantage: "here".into(),
+            domain: "corp.example".into(),
+            target: None,
+            address: None,
+            check: CheckKind::Host,
+            status: CheckStatus::Ok,
+            facts: Facts::new(),
+            observed_at: None,
+        };
+        let well = Matrix { sweep: None, cells: Vec::new(), checks: vec![check] };
+        assert_eq!(format!("{:?}", exit(&well, false)), format!("{:?}", ExitCode::SUCCESS));
+        assert_eq!(format!("{:?}", exit(&well, true)), format!("{:?}", ExitCode::from(3)));
+        let nothing = Matrix { checks: Vec::new(), ..well };
+        assert_eq!(format!("{:?}", exit(&nothing, false)), format!("{:?}", ExitCode::from(3)));
+    }
+
+    #[test]
+    fn what_cannot_be_looked_for_is_said() {
+        let said = run(args(&["corp.example", "--check", "computer-account"])).unwrap_err().to_string();
+        assert!(said.contains("--computer"), "{said}");
+        let said = run(args(&["corp.example", "--check", "join-rights"])).unwrap_err().to_string();
+        assert!(said.contains("--join-user"), "{said}");
     }
 }

@@ -47,7 +47,8 @@ fn bound(to: SocketAddr, ttl: Option<u8>, source: Option<u16>) -> io::Result<Udp
         bind(&socket, to.ip(), source)?;
         socket.connect(&to.into())?;
         let socket = UdpSocket::from_std(socket.into())?;
-        if !IGNORED_BY_KDC.contains(&socket.local_addr()?.port()) {
+        // A port that was wished for would come again and again.
+        if source.is_some() || !IGNORED_BY_KDC.contains(&socket.local_addr()?.port()) {
             return Ok(socket);
         }
     }
@@ -92,5 +93,17 @@ async fn converse(socket: &UdpSocket, exchange: &mut dyn Exchange, traffic: &mut
             }
             Err(error) => return errors::signal(&error, errors::icmp_error(socket), "receive"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_is_wished_for_is_taken() {
+        let to = (std::net::Ipv4Addr::LOCALHOST, 9).into();
+        let port = IGNORED_BY_KDC[2];
+        assert_eq!(bound(to, None, Some(port)).unwrap().local_addr().unwrap().port(), port);
     }
 }

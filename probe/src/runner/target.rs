@@ -206,6 +206,17 @@ async fn unmask(subject: &Arc<Subject>, tested: &mut [Tested], accepts: bool, pa
     for flow in tested.iter_mut().filter(|flow| is_bare(flow)) {
         flow.handshake = Some(proxy::handshake(subject, flow.endpoint, suspicion, path).await);
     }
+    let is_near = |flow: &Tested| matches!(flow.handshake, Some(Handshake::Proxy(_)));
+    if let Some(path) = path
+        && (suspicion == proxy::Suspicion::OnTheWay || tested.iter().any(is_near))
+        && !path.is_shortest(subject).await
+    {
+        // How far a handshake is made cannot be told.
+        let suspicion = proxy::suspicion(subject, accepts, None).await;
+        for flow in tested.iter_mut().filter(|flow| is_bare(flow)) {
+            flow.handshake = Some(proxy::handshake(subject, flow.endpoint, suspicion, None).await);
+        }
+    }
 }
 
 /// Flows that show how far packets to the target travel: not those whose handshake may be somebody else's.
@@ -240,6 +251,12 @@ async fn origins(
         }
     }
     let Some(path) = path else { return };
+    let is_near = |flow: &Tested| matches!(flow.origin, Some(Origin::Device(_)));
+    if tested.iter().any(is_near) && !path.is_shortest(subject).await {
+        for flow in tested.iter_mut().filter(|flow| is_near(flow)) {
+            flow.origin = Some(Origin::Unproven);
+        }
+    }
     // One packet after the other: what arrives is told apart by its port.
     for flow in tested.iter_mut().filter(|flow| is_reset(flow)) {
         let Some((origin, lifetimes)) = origin::by_lifetime(subject, flow.endpoint, path).await else {

@@ -9,11 +9,12 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use sekisho_checks::flow::Signal;
+use tokio::sync::OnceCell;
 
 use super::{
     evidence::Evidence,
     flow::{self, Endpoint, Single, Subject},
-    way::{FARTHEST, Met},
+    way::{FARTHEST, Met, reaches},
 };
 
 /// Silences with an answered control after each, until a hop counts as silent.
@@ -48,6 +49,8 @@ pub(super) struct Path {
     reference: Endpoint,
     /// By hop, from 1; `None` where a router does not answer.
     routers: Vec<Option<IpAddr>>,
+    /// See [`Path::is_shortest`].
+    shortest: OnceCell<bool>,
 }
 
 /// One traced flow with its pair of ports.
@@ -90,7 +93,7 @@ impl Path {
             }
             match met {
                 Met::Router(router) => routers.push(Some(router)),
-                Met::End | Met::Reset => return Some(Self { reference, routers }),
+                Met::End | Met::Reset => return Some(Self { reference, routers, shortest: OnceCell::new() }),
                 Met::Nothing
                     if routers.iter().rev().take(SILENT_HOPS - 1).all(Option::is_none) && ttl > 2 =>
                 {
@@ -105,6 +108,15 @@ impl Path {
     /// Number of hops to the target.
     pub(super) fn distance(&self) -> u8 {
         u8::try_from(self.routers.len().saturating_add(1)).unwrap_or(u8::MAX)
+    }
+
+    /// Whether no other of several paths to the target is shorter: else what answers from before the last hop of this one may
+    /// be the target, reached by another.
+    pub(super) async fn is_shortest(&self, subject: &Arc<Subject>) -> bool {
+        let last = self.distance().saturating_sub(1);
+        let measured =
+            self.shortest.get_or_init(async || last == 0 || !reaches(subject, self.reference, last).await);
+        *measured.await
     }
 
     /// The router at a hop, from 1, where it answers.

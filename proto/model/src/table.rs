@@ -128,7 +128,8 @@ fn empty_line(matrix: &Matrix) -> &'static str {
         Some(SweepState::Complete | SweepState::Partial | SweepState::Cancelled) => {
             "No flows: the sweep found no target to test. List targets in the inventory, or check the SRV records.\n"
         }
-        None => "No flows: nothing was tested.\n",
+        None if matrix.checks.is_empty() => "No flows: nothing was tested.\n",
+        None => "No flows.\n",
     }
 }
 

@@ -211,10 +211,15 @@ pub fn decode_all(bytes: &[u8]) -> Result<Vec<Message<'_>>, Error> {
     Ok(messages)
 }
 
-fn message(mut decoder: Decoder<'_>) -> Result<Message<'_>, Error> {
-    let id = decoder.integer(INTEGER)?;
-    let (tag, contents) = decoder.element()?;
-    let inside = decoder.inside(contents)?;
+/// Message id, tag of the operation, and what is inside. Controls are not looked at.
+fn opened(mut message: Decoder<'_>) -> Result<(i64, u8, Decoder<'_>), Error> {
+    let id = message.integer(INTEGER)?;
+    let (tag, contents) = message.element()?;
+    Ok((id, tag, message.inside(contents)?))
+}
+
+fn message(decoder: Decoder<'_>) -> Result<Message<'_>, Error> {
+    let (id, tag, inside) = opened(decoder)?;
     let operation = match tag {
         SEARCH_RESULT_ENTRY => Operation::Entry(entry(inside)?),
         SEARCH_RESULT_DONE => Operation::Done(outcome(inside)?),

@@ -168,6 +168,20 @@ pub(super) async fn domains(found: &Found, checks: &[CheckKind], engine: &Arc<En
     found.with(&served)
 }
 
+/// What is said of targets whose domain is not known, where checks of a domain were wanted.
+pub(super) fn without_domain(domains: &Domains, checks: &[CheckKind]) -> Option<String> {
+    let wanted: Vec<String> =
+        checks.iter().filter(|check| is_of_a_domain(**check)).map(CheckKind::to_string).collect();
+    let targets = domains.get("").filter(|_| !wanted.is_empty())?;
+    let first = targets.first()?.name();
+    let more = match targets.len() {
+        1 => String::new(),
+        count => format!(" and {} more", count - 1),
+    };
+    let wanted = wanted.join(" and ");
+    Some(format!("{first}{more}: no domain is known; left out: {wanted} (name the domain with --domain)"))
+}
+
 #[cfg(test)]
 mod tests {
     use anyhow::anyhow;
@@ -210,6 +224,23 @@ mod tests {
         assert_eq!(found(&["x"], &[CheckKind::Clock, CheckKind::Host], "corp.example"), None);
         assert_eq!(found(&["x"], &all, "corp"), None);
         assert_eq!(found(&["x"], &all, "10.77.1.300"), None);
+    }
+
+    #[test]
+    fn checks_that_are_left_out_are_named() {
+        let target = |address: &str| Target { host: None, domain: None, address: address.parse().unwrap() };
+        let targets = vec![target("10.77.1.20"), target("10.77.1.21")];
+        let domains = [(String::new(), targets), ("corp.example".to_owned(), Vec::new())].into();
+        let said = without_domain(&domains, &[CheckKind::Resolver, CheckKind::SrvRecords, CheckKind::Clock]);
+        let said = said.unwrap();
+        assert!(
+            said.starts_with("10.77.1.20 and 1 more: ")
+                && said.contains("left out: resolver and srv-records"),
+            "{said}"
+        );
+        assert_eq!(without_domain(&domains, &[CheckKind::Clock]), None);
+        let known = [("corp.example".to_owned(), vec![target("10.77.1.10")])].into();
+        assert_eq!(without_domain(&known, &[CheckKind::Resolver]), None);
     }
 
     #[test]

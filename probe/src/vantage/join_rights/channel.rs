@@ -6,7 +6,8 @@ use rustls::{CertificateError, Error as TlsError};
 use rustls_pki_types::ServerName;
 use sekisho_checks::wire::ldap::{
     measure,
-    session::{Body, SUCCESS, decode, start_tls},
+    session::{Body, SUCCESS, decode},
+    starttls_request,
 };
 use sekisho_model::{Facts, Transport};
 use tokio::{
@@ -190,7 +191,7 @@ fn in_words(refused: &TlsError) -> String {
 
 /// Asks for TLS. What comes after the reply and before TLS is not anybody's to send, so it ends the attempt.
 async fn request_tls(stream: &mut TcpStream) -> Result<(), Failure> {
-    stream.write_all(&start_tls(1)).await?;
+    stream.write_all(&starttls_request(1)).await?;
     let mut received = Vec::new();
     let reply =
         read_message(stream, &mut received).await.map_err(|broken| Failure::plain(broken.to_string()))?;

@@ -283,7 +283,7 @@ fn checks_with_one_cause_are_one_sentence() {
     assert_eq!(
         text,
         "\
-No flows: nothing was tested.
+No flows.
 
 vlan30: 2 checks warning (slow): corp.example resolver, corp.example srv-records
 vlan10, vlan20: all 3 checks unknown (no-probe)

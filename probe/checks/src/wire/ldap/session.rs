@@ -1,11 +1,13 @@
-//! LDAP of somebody who has bound (RFC 4511): StartTLS, simple bind, searches, and the messages that answer them.
+//! LDAP of somebody who has bound (RFC 4511): simple bind, searches, and the messages that answer them.
 //!
 //! Filters are built as BER and never as text, so nothing in a value can be taken for a part of the filter, and nothing
 //! needs the escapes of RFC 4515.
 
 use super::super::ber::{self, BOOLEAN, Decoder, ENUMERATED, INTEGER, OCTET_STRING, SEQUENCE, Writer};
 use super::super::reader::Error;
-use super::{Entry, Outcome, PRESENT, SEARCH_REQUEST, SEARCH_RESULT_DONE, SEARCH_RESULT_ENTRY, WHAT};
+use super::{
+    EXTENDED_RESPONSE, Entry, Outcome, PRESENT, SEARCH_REQUEST, SEARCH_RESULT_DONE, SEARCH_RESULT_ENTRY, WHAT,
+};
 
 /// Result code `success`, RFC 4511 A.1.
 pub const SUCCESS: i64 = 0;
@@ -25,14 +27,8 @@ pub const INVALID_CREDENTIALS: i64 = 49;
 const BIND_REQUEST: u8 = ber::application(0);
 const BIND_RESPONSE: u8 = ber::application(1);
 const SEARCH_RESULT_REFERENCE: u8 = ber::application(19);
-const EXTENDED_REQUEST: u8 = ber::application(23);
-const EXTENDED_RESPONSE: u8 = ber::application(24);
 /// `simple [0]` of AuthenticationChoice, RFC 4511 4.2.
 const SIMPLE: u8 = 0x80;
-/// `requestName [0]` of ExtendedRequest, RFC 4511 4.12.
-const REQUEST_NAME: u8 = 0x80;
-/// StartTLS, RFC 4511 4.14.1.
-const START_TLS: &[u8] = b"1.3.6.1.4.1.1466.20037";
 /// LDAP_SERVER_SD_FLAGS_OID (MS-ADTS 3.1.1.3.4.1.11), with OWNER_SECURITY_INFORMATION alone.
 const SD_FLAGS: &[u8] = b"1.2.840.113556.1.4.801";
 const OWNER_ONLY: [u8; 5] = [0x30, 3, 2, 1, 1];
@@ -142,16 +138,6 @@ pub enum Body<'a> {
     Other(u8),
 }
 
-/// A request for StartTLS (RFC 4511 4.14.1).
-#[must_use]
-pub fn start_tls(id: u32) -> Vec<u8> {
-    message(id, |out| {
-        out.constructed(EXTENDED_REQUEST, |request| {
-            request.primitive(REQUEST_NAME, START_TLS);
-        });
-    })
-}
-
 /// A simple bind (RFC 4511 4.2) up to the password, whose `octets` follow as they are.
 ///
 /// The password itself never comes here: who holds it can wipe every copy. It must not be empty: with a name and no
@@ -214,13 +200,10 @@ fn message(id: u32, write: impl FnOnce(&mut Writer)) -> Vec<u8> {
 /// The bytes are not an LDAP message, or have something after it.
 pub fn decode(bytes: &[u8]) -> Result<Reply<'_>, Error> {
     let mut outer = Decoder::new(bytes, WHAT);
-    let mut decoder = outer.constructed(SEQUENCE)?;
+    let (id, tag, inside) = super::opened(outer.constructed(SEQUENCE)?)?;
     if !outer.is_empty() {
         return Err(Error::Malformed(WHAT));
     }
-    let id = decoder.integer(INTEGER)?;
-    let (tag, contents) = decoder.element()?;
-    let inside = decoder.inside(contents)?;
     let body = match tag {
         BIND_RESPONSE => Body::Bound(super::outcome(inside)?),
         SEARCH_RESULT_ENTRY => Body::Entry(super::entry(inside)?),
@@ -247,7 +230,7 @@ mod tests {
     #[test]
     fn start_tls_is_what_servers_take() {
         let wire = "301d 020101 7718 8016 312e332e362e312e342e312e313436362e3230303337";
-        assert_eq!(start_tls(1), hex(wire));
+        assert_eq!(super::super::starttls_request(1), hex(wire));
         let reply =
             hex("3024 020101 781f 0a0100 0400 0400 8a16 312e332e362e312e342e312e313436362e3230303337");
         let body = Body::Extended(Outcome { code: SUCCESS, message: b"" });
