@@ -25,11 +25,21 @@ pub(super) struct Lifetimes {
 }
 
 impl Lifetimes {
-    /// The hop that the RST comes from, from 1: the least number that systems begin with decides.
+    /// The hop that the RST comes from.
     pub(super) fn hop_of_rst(self) -> Option<usize> {
-        let initial = INITIAL.into_iter().find(|initial| *initial >= self.rst)?;
-        Some(usize::from(initial - self.rst) + 1)
+        hop(self.rst)
     }
+
+    /// The hop that the target's answer comes from.
+    pub(super) fn hop_of_reply(self) -> Option<usize> {
+        hop(self.reply)
+    }
+}
+
+/// The hop that a packet comes from, from 1: the least number that systems begin with decides.
+fn hop(ttl: u8) -> Option<usize> {
+    let initial = INITIAL.into_iter().find(|initial| *initial >= ttl)?;
+    Some(usize::from(initial - ttl) + 1)
 }
 
 /// Sees both, from a flow that gets a RST and one that the target answers. `None` where packets cannot be seen, or one of the
