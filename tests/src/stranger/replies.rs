@@ -74,6 +74,7 @@ fn known(key: &str, number: usize) -> Vec<u8> {
 
 /// The service that is spoken inside TLS, or the one whose words another service uses.
 fn spoken(service: Service) -> String {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "every other service has words of its own")]
     match service.protocol() {
         Protocol::Ldaps | Protocol::Ldap => "ldap".to_owned(),
         Protocol::WinrmTls => "winrm".to_owned(),
