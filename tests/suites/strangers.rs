@@ -1,6 +1,7 @@
 //! The probe among strangers: whatever they send, a check ends in bounded time and memory, and nothing is open that did
 //! not say so.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::print_stdout, reason = "what a run took is of interest when it fails")]
 
 use std::time::{Duration, Instant};
 
