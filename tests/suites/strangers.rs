@@ -1,7 +1,7 @@
 //! The probe among strangers: whatever they send, a check ends in bounded time and memory, and nothing is open that did
 //! not say so.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-#![allow(clippy::print_stdout, reason = "what was measured, for those who ask with --nocapture")]
+#![allow(clippy::print_stdout, reason = "what a run took is of interest when it fails")]
 
 use std::time::{Duration, Instant};
 
@@ -332,4 +332,33 @@ fn a_domain_of_thousands_is_found_in_bounded_time() {
         Ok(())
     })
     .unwrap();
+}
+
+/// A link on which nobody else is.
+fn lonely_link() -> anyhow::Result<()> {
+    let commands = [
+        "link add here type veth peer name there",
+        "address add 10.9.9.1/24 dev here",
+        "link set here up",
+        "link set there up",
+    ];
+    for command in commands {
+        let status = std::process::Command::new("ip").args(command.split(' ')).status()?;
+        anyhow::ensure!(status.success(), "ip {command}: {status}");
+    }
+    Ok(())
+}
+
+#[test]
+fn nobody_at_an_address_of_the_own_link_is_no_filter() {
+    let programs = Programs::new().unwrap();
+    let ended = on_ground(Vec::new(), || {
+        lonely_link()?;
+        let services = ["--service", "ldap", "--service", "smb", "--service", "kerberos-udp"];
+        Run::of(["10.9.9.2", "--domain", "corp.example"].into_iter().chain(services)).finish(&programs)
+    })
+    .unwrap();
+    let outcomes: Vec<Outcome> = ended.matrix.cells.iter().map(|cell| cell.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Unreachable; 3], "{:?}", ended.matrix.cells);
+    assert!(ended.matrix.cells.iter().all(|cell| cell.by.is_none()), "{:?}", ended.matrix.cells);
 }

@@ -160,6 +160,9 @@ impl Tempo {
 const UNMEASURED: Duration = Duration::from_millis(250);
 /// A conversation ends by itself after the time for a reply, and a little more where it learns more than that.
 const CONVERSATION: Duration = Duration::from_millis(1_500);
+/// A system asks three times, a second apart, who on the local link has an address, and then says that nobody has
+/// (RFC 4861 section 10; Linux does the same with ARP, arp(7), `mcast_solicit` and `retrans_time`).
+const NEIGHBOUR: Duration = Duration::from_millis(3_500);
 /// Longest interval between two attempts of a series.
 const LONGEST: Duration = Duration::from_secs(2);
 
@@ -206,9 +209,13 @@ impl Flow {
 
     /// How long an attempt that begins next may stay unanswered: as long as its series.
     ///
-    /// An attempt that lived longer would keep its socket from others while the flow waits for its turn.
+    /// An attempt that lived longer would keep its socket from others while the flow waits for its turn. The first attempt
+    /// at a target that has not answered yet lives until the system says that nobody on the local link has its address.
     #[must_use]
     pub fn life(&self, patience: Option<Duration>) -> Duration {
+        if self.attempts.is_empty() && patience.is_none() {
+            return NEIGHBOUR;
+        }
         let slow = self.attempts.len() >= SERIES;
         self.paced(patience, slow).saturating_mul(8).max(self.settle(patience))
     }

@@ -25,16 +25,14 @@ pub(super) struct Lifetimes {
 }
 
 impl Lifetimes {
-    /// The hop that the RST comes from where that is nearer than the target, which may begin its RSTs with another number
-    /// than its answers. Both are counted on the way back: the way there may have another length.
-    pub(super) fn nearer(self) -> Option<usize> {
-        let (of_rst, of_reply) = (hop(self.rst)?, hop(self.reply)?);
-        (of_rst < of_reply).then_some(of_rst)
+    /// The hop that the RST comes from.
+    pub(super) fn hop_of_rst(self) -> Option<usize> {
+        hop(self.rst)
     }
 
-    /// Whether the way back is as long as a way there of so many hops: then the hops of both are taken for the same.
-    pub(super) fn is_as_long_as(self, distance: u8) -> bool {
-        hop(self.reply) == Some(usize::from(distance))
+    /// The hop that the target's answer comes from.
+    pub(super) fn hop_of_reply(self) -> Option<usize> {
+        hop(self.reply)
     }
 }
 
@@ -79,26 +77,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rst_from_a_nearer_hop_is_not_the_targets() {
-        // The target answers from three hops away.
-        for (reply, rst, nearer) in [
-            (62, 64, Some(1)),
-            (62, 63, Some(2)),
-            (62, 62, None),
-            (62, 126, None),
-            (62, 253, None),
-            (62, 254, Some(2)),
-            (126, 255, Some(1)),
-            (126, 62, None),
-            (62, 60, None),
-        ] {
-            assert_eq!(Lifetimes { rst, reply }.nearer(), nearer, "{rst} beside {reply}");
+    fn the_hop_follows_from_the_number_that_is_left() {
+        for (ttl, expected) in [(64, 1), (63, 2), (62, 3), (126, 3), (128, 1), (255, 1), (253, 3)] {
+            assert_eq!(hop(ttl), Some(expected), "{ttl}");
         }
-    }
-
-    #[test]
-    fn a_way_back_of_another_length_names_nobody() {
-        let lifetimes = Lifetimes { rst: 255, reply: 62 };
-        assert!(lifetimes.is_as_long_as(3) && !lifetimes.is_as_long_as(5));
     }
 }

@@ -122,22 +122,34 @@ impl References {
     }
 }
 
-/// What the times to live of packets say, where they can be seen.
+/// What the times to live of packets say, where they can be seen. `None` in place of the origin: nothing.
 pub(super) async fn by_lifetime(
     subject: &Arc<Subject>,
     endpoint: Endpoint,
     path: &Path,
-) -> Option<(Origin, Lifetimes)> {
+) -> Option<(Option<Origin>, Lifetimes)> {
     if path.reference().service.transport() != Transport::Tcp {
         return None;
     }
     let lifetimes = lifetime::measure(subject, endpoint, path.reference()).await?;
-    let origin = match lifetimes.nearer() {
-        Some(hop) if lifetimes.is_as_long_as(path.distance()) => Origin::Device(path.router(hop)),
-        Some(_) => Origin::Device(None),
-        None => Origin::Target,
-    };
-    Some((origin, lifetimes))
+    Some((judge(lifetimes, path), lifetimes))
+}
+
+/// The way back may be another than the way there, and a device may set the time to live: where the target's own answer
+/// seems to come from another hop than the one at which the target was found, hops say nothing of the RST either.
+fn judge(lifetimes: Lifetimes, path: &Path) -> Option<Origin> {
+    if lifetimes.rst == lifetimes.reply {
+        return Some(Origin::Target);
+    }
+    let distance = usize::from(path.distance());
+    lifetimes.hop_of_reply().filter(|hop| *hop == distance)?;
+    // The target may begin its RSTs with another number than its answers: then they have come just as far. What comes from
+    // farther is nobody's on this way.
+    match lifetimes.hop_of_rst()? {
+        hop if hop < distance => Some(Origin::Device(path.router(hop))),
+        hop if hop == distance => Some(Origin::Target),
+        _ => None,
+    }
 }
 
 /// Whose RST answers here.
@@ -159,4 +171,24 @@ pub(super) async fn of_reset(subject: &Arc<Subject>, endpoint: Endpoint, reach: 
         Some(Met::Router(address)) => Some(*address),
         Some(Met::End | Met::Reset | Met::Nothing) | None => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_to_live_name_a_device_only_where_they_fit_the_path() {
+        let router: IpAddr = "10.77.20.1".parse().unwrap();
+        let endpoint = Endpoint::of("ldap".parse().unwrap());
+        let path = Path::of(endpoint, vec![Some(router), None]);
+        let judged = |rst, reply| judge(Lifetimes { rst, reply }, &path);
+        assert_eq!(judged(62, 62), Some(Origin::Target));
+        assert_eq!(judged(64, 62), Some(Origin::Device(Some(router))));
+        assert_eq!(judged(63, 62), Some(Origin::Device(None)));
+        assert_eq!(judged(253, 62), Some(Origin::Target), "it begins RSTs with another number");
+        assert_eq!(judged(61, 62), None, "it comes from behind the target");
+        assert_eq!(judged(64, 61), None, "the answer seems to come from farther than the target stands");
+        assert_eq!(judged(62, 64), None, "and from nearer");
+    }
 }

@@ -5,7 +5,7 @@
 //! of ports is answered when it is tried again. Once one flow shows this, every flow of the target is looked at more
 //! widely.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sekisho_checks::flow::Signal;
 use sekisho_model::Transport;
@@ -23,6 +23,11 @@ const WIDTH: usize = 12;
 const WIDER: usize = 16;
 /// Tries of one pair of ports until it counts as silent. Packet loss is not that persistent.
 const TRIES: usize = 6;
+/// The later tries of them, and how long each of these waits at least. A server that has not heard that its answer was lost
+/// does not take the next SYN from the same port for a new connection (RFC 9293 3.10.7.4); it takes the one that the kernel
+/// repeats after a second.
+const PATIENT: usize = 3;
+const REPEATED: Duration = Duration::from_millis(1_400);
 /// Silent ports of one flow that are tried again.
 const AGAIN: usize = 2;
 
@@ -99,9 +104,11 @@ async fn spreads(
 
 /// Whether one pair of ports is ever answered; `None` where this machine could not send.
 async fn answers(subject: &Subject, endpoint: Endpoint, mut source: Option<u16>) -> Option<bool> {
-    for _ in 0..TRIES {
+    for tried in 0..TRIES {
         let single = Single { source, ..Single::bare(endpoint) };
-        let heard = flow::once(subject, single, subject.within()).await;
+        let patient = tried >= TRIES - PATIENT && is_tcp(endpoint);
+        let within = if patient { subject.within().max(REPEATED) } else { subject.within() };
+        let heard = flow::once(subject, single, within).await;
         source = heard.source;
         match heard.signal {
             None => {}

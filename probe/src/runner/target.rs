@@ -266,7 +266,7 @@ async fn origins(
         flow.facts.insert("reply-ttl".to_owned(), i64::from(lifetimes.reply).into());
         // A device that the scan found nearer than the target stays found, whatever number its RST begins with.
         if !matches!(flow.origin, Some(Origin::Device(_))) {
-            flow.origin = Some(origin);
+            flow.origin = origin.or(flow.origin);
         }
     }
 }

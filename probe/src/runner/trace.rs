@@ -105,6 +105,11 @@ impl Path {
         None
     }
 
+    #[cfg(test)]
+    pub(super) fn of(reference: Endpoint, routers: Vec<Option<IpAddr>>) -> Self {
+        Self { reference, routers, shortest: OnceCell::new() }
+    }
+
     /// Number of hops to the target.
     pub(super) fn distance(&self) -> u8 {
         u8::try_from(self.routers.len().saturating_add(1)).unwrap_or(u8::MAX)
@@ -145,20 +150,20 @@ pub(super) async fn between(
     let mut tracer = Tracer::new(subject, blocked);
     let mut control = Tracer::new(subject, path.reference);
     let target = subject.target.address;
-    let mut last_hop = None;
+    let (mut last_hop, mut is_end) = (None, true);
     for (hop, router) in (1_usize..).zip(&path.routers) {
         let Ok(ttl) = u8::try_from(hop) else { break };
         match stepped(&mut tracer, &mut control, ttl, router.is_some(), evidence).await {
-            Step::Met(Met::Router(address)) => last_hop = Some(address),
+            Step::Met(Met::Router(address)) => (last_hop, is_end) = (Some(address), true),
             Step::Met(Met::End | Met::Reset) | Step::Silent => {
                 return Between { last_hop, next_hop: Some(path.from(hop, target)), is_end: false };
             }
-            // A router that answers nobody says nothing of the flow.
-            Step::Met(Met::Nothing) => {}
+            // A router that answers nobody says nothing of the flow: it may be this one that ends it.
+            Step::Met(Met::Nothing) => is_end = false,
             Step::Unproven => return Between { last_hop, next_hop: None, is_end: false },
         }
     }
-    Between { last_hop, next_hop: Some(target), is_end: true }
+    Between { last_hop, next_hop: Some(target), is_end }
 }
 
 /// What a step of a blocked flow showed.

@@ -23,8 +23,9 @@ use sekisho_model::{Service, Transport};
 
 use super::{Behaviour, How, Say, ground, replies};
 
-/// Datagrams of a flood, which has no end that it could be told of.
-const FLOOD: usize = 20_000;
+/// Datagrams of a flood, which has no end that it could be told of, and octets of each.
+const FLOOD: usize = 5_000;
+const WAVE: usize = 1_024;
 /// Datagrams of a slow drip.
 const DRIP: usize = 64;
 
@@ -101,6 +102,7 @@ fn answer(
             }
         })),
         How::Endless => drop(thread::spawn(move || {
+            reply.truncate(WAVE);
             for _ in 0..FLOOD {
                 send(&socket, own, asker, &reply);
             }

@@ -74,12 +74,11 @@ fn known(key: &str, number: usize) -> Vec<u8> {
 
 /// The service that is spoken inside TLS, or the one whose words another service uses.
 fn spoken(service: Service) -> String {
-    if matches!(service.protocol(), Protocol::Ldaps | Protocol::Ldap) {
-        "ldap".to_owned()
-    } else if service.protocol() == Protocol::WinrmTls {
-        "winrm".to_owned()
-    } else {
-        service.name()
+    #[allow(clippy::wildcard_enum_match_arm, reason = "every other service has words of its own")]
+    match service.protocol() {
+        Protocol::Ldaps | Protocol::Ldap => "ldap".to_owned(),
+        Protocol::WinrmTls => "winrm".to_owned(),
+        _ => service.name(),
     }
 }
 

@@ -87,6 +87,16 @@ fn silence_takes_two_series_and_a_pause() {
 }
 
 #[test]
+fn the_first_attempt_outlives_the_search_for_a_neighbour() {
+    let neighbour = Duration::from_secs(3);
+    let mut flow = Flow::new(Tempo::of(Transport::Tcp));
+    assert!(flow.life(None) > neighbour);
+    assert!(flow.life(Some(Duration::from_millis(60))) < neighbour, "a target that answers is there");
+    flow.started(Duration::ZERO);
+    assert!(flow.life(None) < neighbour, "one attempt is enough");
+}
+
+#[test]
 fn a_slow_target_gets_more_time() {
     let slow = Duration::from_millis(600);
     let (decision, _, _) = simulate(Peer::Open, slow, 0, &mut Random(1));
