@@ -90,7 +90,7 @@ fn meet(strangers: Vec<Behaviour>) -> Ended {
 /// Those who say nothing that could be a reply.
 fn quiet() -> Vec<Behaviour> {
     let saying = Behaviour::saying;
-    let closes = Expectation { except: &[("kpasswd-tcp", &[Open])], ..SILENT };
+    let closes = Expectation { except: &[("kpasswd-tcp", &[Failed])], ..SILENT };
     let early = |name, then| Behaviour { when: When::Accepted, ..saying(name, Say::Nothing, then, SILENT) };
     vec![
         saying("silent", Say::Nothing, Then::Silence, SILENT),

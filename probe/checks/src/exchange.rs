@@ -122,8 +122,16 @@ pub fn begin_at(service: Service, port: u16, expected: &Expected, nonce: u64) ->
     }
 }
 
+/// Whether a connection that is closed in order, without a reply, says nothing about a service: a sound server may close where
+/// it cannot use what it was asked (a password change that it cannot understand), and so may a proxy in its place.
+#[must_use]
+pub fn close_proves_nothing(service: Service) -> bool {
+    service.protocol() == Protocol::Kpasswd
+}
+
 /// Whether no answer of a service says nothing about the path to it: a sound server may answer to a port that is not the
-/// asker's (NetBIOS datagrams), or not at all (a password change over UDP that it cannot understand). An answer, and an error that somebody sends, prove what they always prove.
+/// asker's (NetBIOS datagrams), or not at all (a password change over UDP that it cannot understand). An answer, and an
+/// error that somebody sends, prove what they always prove.
 #[must_use]
 pub fn silence_proves_nothing(service: Service) -> bool {
     let datagrams = service.transport() == Transport::Udp;

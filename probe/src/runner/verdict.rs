@@ -55,6 +55,7 @@ pub(super) fn outcome(flow: &Tested, target: IpAddr) -> Outcome {
         (Outcome::Closed, Some(Origin::Device(_))) => Outcome::Rejected,
         // The handshake is all that there is, and something on the way makes it with everybody.
         (Outcome::Open, _) if is_doubtful(flow) => Outcome::Mute,
+        (Outcome::Mute, _) if closes_as_a_sound_server_may(flow) => Outcome::Failed,
         // The service may be there and say nothing: then only a trace that ends on the way proves a filter.
         (Outcome::Filtered, _)
             if exchange::silence_proves_nothing(flow.task.service) && !ends_on_the_way(flow) =>
@@ -68,6 +69,13 @@ pub(super) fn outcome(flow: &Tested, target: IpAddr) -> Outcome {
 /// Whether the flow is traced to an end before the last hop, where another one to the same target goes on.
 fn ends_on_the_way(flow: &Tested) -> bool {
     flow.between.is_some_and(|between| between.next_hop.is_some() && !between.is_end)
+}
+
+/// Whether the connection was closed in order, by a service of which that says nothing.
+fn closes_as_a_sound_server_may(flow: &Tested) -> bool {
+    matches!(flow.seen.decision.signal, Some(Signal::Ended(Ending::Eof)))
+        && exchange::close_proves_nothing(flow.task.service)
+        && !is_doubtful(flow)
 }
 
 /// Whether the handshake may be somebody else's.
@@ -107,7 +115,16 @@ pub(super) fn of(subject: &Subject, flow: Tested) -> Observed {
     }
     match decision.signal {
         Some(Signal::Proven(told) | Signal::Wrong(told)) => facts.extend(told),
-        Some(Signal::Ended(ending)) => ended(ending, flow.task.service.protocol(), &mut fact),
+        Some(Signal::Ended(ending)) => {
+            ended(ending, flow.task.service.protocol(), &mut fact);
+            if outcome == Outcome::Failed {
+                fact("reason", "close-proves-nothing".into());
+                fact(
+                    "detail",
+                    "the connection was closed without a reply, as a sound server may do, and a proxy".into(),
+                );
+            }
+        }
         Some(Signal::Icmp(error)) => _ = fact("icmp", error.describe().into()),
         Some(Signal::NoRoute(why)) => _ = fact("local-error", why.into()),
         Some(Signal::Local(why)) => {
@@ -263,6 +280,17 @@ pub(super) mod tests {
             flow.between = Some(between);
             assert_eq!(judged(&flow).0, expected, "{between:?}");
         }
+    }
+
+    #[test]
+    fn a_close_without_a_reply_is_mute_only_where_a_sound_server_would_reply() {
+        let ended = |service, ending| judged(&tested(service, Some(Signal::Ended(ending)))).0;
+        assert_eq!(ended("kpasswd-tcp", Ending::Eof), Outcome::Failed);
+        assert_eq!(ended("kpasswd-tcp", Ending::Reset), Outcome::Mute);
+        assert_eq!(ended("ldap", Ending::Eof), Outcome::Mute);
+        let mut flow = tested("kpasswd-tcp", Some(Signal::Ended(Ending::Eof)));
+        flow.handshake = Some(Handshake::Suspect);
+        assert_eq!(judged(&flow).0, Outcome::Mute);
     }
 
     #[test]

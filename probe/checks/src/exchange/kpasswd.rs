@@ -1,9 +1,8 @@
 //! Change password: ask for something impossible, and be refused.
 
-use super::carrier::{Datagrams, Dialogue, Framing, Stop, Stream};
+use super::carrier::{Datagrams, Dialogue, Framing, Stream};
 use super::report::Report;
 use super::{Exchange, Expected, Progress, kerberos, noise};
-use crate::flow::Ending;
 use crate::wire::Error;
 use crate::wire::kerberos::{framed, measure};
 use crate::wire::kpasswd::{self, Reply};
@@ -44,11 +43,5 @@ impl Dialogue for Kpasswd {
                 .octets("result-text", Some(text));
         }
         Ok(report.proven())
-    }
-
-    /// A server that cannot use a request closes the connection in order, as Samba does with some. A reset may be anybody's.
-    fn stopped(&mut self, stop: Stop) -> Option<Progress> {
-        let closed = stop == Stop::Ended(Ending::Eof);
-        closed.then(|| Report::default().fact("closed-after-request", true).proven())
     }
 }
