@@ -13,6 +13,7 @@ pub mod compare;
 pub mod ids;
 pub mod inventory;
 pub mod plan;
+pub mod policy;
 pub mod profile;
 #[cfg(test)]
 mod sample;
