@@ -7,9 +7,11 @@
     deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::panic, clippy::expect_used)
 )]
 
+pub mod attribution;
 pub mod capture;
 pub mod change;
 pub mod compare;
+pub mod gaps;
 pub mod ids;
 pub mod inventory;
 pub mod plan;
