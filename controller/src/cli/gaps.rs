@@ -182,10 +182,8 @@ const fn shows(kind: ControlKind) -> &'static str {
 
 fn place(group: &Group) -> String {
     if let Some(by) = group.by {
-        return match group.cause {
-            Cause::Routing => format!(", says {by}"),
-            _ => format!(" at {by}"),
-        };
+        // A device that knows no way is not where it ends.
+        return if group.cause == Cause::Routing { format!(", says {by}") } else { format!(" at {by}") };
     }
     match group.between {
         Some(Between { last_hop: Some(last), is_end: true, .. }) => format!(" at {last} or at the target"),
