@@ -43,7 +43,11 @@ pub(super) async fn run(args: GapsArgs, global: &Global) -> anyhow::Result<Exit>
     if args.format.format != Format::Table {
         policies(&found.gaps).iter().for_each(|line| output::note(line));
     }
-    Ok(if gaps.is_empty() { exit(&[&found.sweep]) } else { Exit::Found })
+    Ok(end(&found))
+}
+
+fn end(found: &SweepGaps) -> Exit {
+    if found.gaps.gaps.is_empty() { exit(&[&found.sweep]) } else { Exit::Found }
 }
 
 fn rows(gaps: &[Gap], none: &str) -> Rows {

@@ -165,6 +165,15 @@ fn vantages_share_a_group_where_one_device_refuses_them_the_same() {
 }
 
 #[test]
+fn who_refuses_is_the_place_however_far_a_trace_got() {
+    let sweep = "vlan10 dc1 smb open
+        vlan10 dc1 ldap open
+        vlan20 dc1 smb rejected by=10.77.20.1
+        vlan20 dc1 ldap rejected by=10.77.20.1 last-hop=10.77.20.1 next-hop=10.77.254.2";
+    assert_eq!(groups(sweep), ["2 path-filter at 10.77.20.1: vlan20 to dc1: ldap smb"]);
+}
+
+#[test]
 fn ends_are_groups_of_their_own() {
     let sweep = "
         vlan10 dc1 icmp open

@@ -75,6 +75,17 @@ fn rows_have_the_columns_of_their_header() {
 }
 
 #[test]
+fn gaps_count_more_than_a_sweep_that_is_not_complete() {
+    let mut found = found();
+    found.sweep.state = sekisho_model::SweepState::Partial;
+    assert_eq!(end(&found), Exit::Found);
+    found.gaps.gaps.clear();
+    assert_eq!(end(&found), Exit::Incomplete);
+    found.sweep.state = sekisho_model::SweepState::Complete;
+    assert_eq!(end(&found), Exit::Fine);
+}
+
+#[test]
 fn an_inventory_without_policies_is_told_so() {
     assert!(policies(&Gaps::default())[0].contains("[[policy]]"));
 }
