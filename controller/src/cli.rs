@@ -3,7 +3,9 @@
 mod apply;
 mod client;
 mod connection;
+mod diff;
 mod duration;
+mod gaps;
 mod matrix;
 mod output;
 mod probe;
@@ -27,6 +29,8 @@ enum Exit {
     Fine = 0,
     /// The command was wrong, or failed.
     Failure = 1,
+    /// Gaps, exposures, or changes that must not be.
+    Found = 2,
     /// The sweep has missed flows or checks.
     Incomplete = 3,
 }
@@ -36,6 +40,7 @@ impl From<Exit> for ExitCode {
         match exit {
             Exit::Fine => Self::SUCCESS,
             Exit::Failure => Self::FAILURE,
+            Exit::Found => Self::from(2),
             Exit::Incomplete => Self::from(3),
         }
     }
@@ -48,7 +53,8 @@ impl From<Exit> for ExitCode {
     version,
     max_term_width = 100,
     after_help = "Every command has examples in its --help.\n\n\
-        Exit status: 0 fine, 1 usage or failure, 3 incomplete (missed flows or checks).\n\n\
+        Exit status: 0 fine, 1 usage or failure, 2 gaps, exposures or changes that --fail-on names,\n\
+        3 incomplete (missed flows or checks).\n\n\
         Begin with:\n  sekisho serve --data-dir /var/lib/sekisho\n  \
         export SEKISHO_DATA_DIR=/var/lib/sekisho\n  sekisho apply inventory.toml\n  \
         sekisho probe token --vantage vlan20\n  sekisho sweep run --wait"
@@ -74,6 +80,10 @@ enum Command {
     Sweep(sweep::SweepCommand),
     /// Show a sweep: vantages against services, what blocks, and the checks of the vantages.
     Matrix(matrix::MatrixArgs),
+    /// Compare two sweeps, or two vantages in one sweep.
+    Diff(diff::DiffArgs),
+    /// Show where reality is not what the policies of the inventory want, and why.
+    Gaps(gaps::GapsArgs),
 }
 
 /// Runs the command of this process's arguments.
@@ -109,6 +119,8 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Probe(command) => block_on(probe::run(command, &global)),
         Command::Sweep(command) => block_on(sweep::run(command, &global)),
         Command::Matrix(args) => block_on(matrix::run(args, &global)),
+        Command::Diff(args) => block_on(diff::run(args, &global)),
+        Command::Gaps(args) => block_on(gaps::run(args, &global)),
     }
 }
 

@@ -3,9 +3,11 @@
 //! Handlers parse, ask one service and answer. They know nothing of the database.
 
 mod auth;
+mod diff;
 mod document;
 mod enrolment_token;
 mod error;
+mod gaps;
 mod health;
 mod inventory;
 mod matrix;
@@ -89,4 +91,7 @@ fn api() -> OpenApiRouter<Web> {
         .routes(routes!(sweep::show))
         .routes(routes!(sweep::cancel))
         .routes(routes!(matrix::show))
+        .routes(routes!(diff::sweeps))
+        .routes(routes!(diff::vantages))
+        .routes(routes!(gaps::show))
 }

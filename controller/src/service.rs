@@ -3,8 +3,10 @@
 //! A service checks what it is given, decides, and lets the store write. It knows nothing of HTTP or gRPC, and holds no
 //! state that matters: every answer comes from the database.
 
+mod diff;
 mod enrolment;
 mod error;
+mod gaps;
 mod health;
 mod inventory;
 mod issuer;
@@ -30,8 +32,10 @@ use uuid::Uuid;
 use crate::store::Named as _;
 
 pub use crate::store::Event;
+pub use diff::{SweepDiff, VantageDiff};
 pub use enrolment::{EnrolRequest, Enrolled, EnrolmentToken, Renewed};
 pub use error::{Error, Result};
+pub use gaps::SweepGaps;
 pub use health::{Health, HealthCheck};
 pub use inventory::InventoryChanges;
 pub use issuer::{CertificateIssuer, IssueError, Issued};

@@ -1,5 +1,5 @@
-//! The pure domain of the controller: what an inventory may say, what a change of it means, and how a sweep is cut into
-//! jobs.
+//! The pure domain of the controller: what an inventory may say, what a change of it means, how a sweep is cut into jobs,
+//! and what its results say.
 //!
 //! No I/O, no clock, no database: values come in, decisions go out.
 #![cfg_attr(
@@ -7,12 +7,18 @@
     deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::panic, clippy::expect_used)
 )]
 
+pub mod attribution;
 pub mod capture;
 pub mod change;
+pub mod compare;
+pub mod gaps;
 pub mod ids;
 pub mod inventory;
 pub mod plan;
+pub mod policy;
 pub mod profile;
+#[cfg(test)]
+mod sample;
 
 pub use capture::Capture;
 pub use change::{Change, ChangeKind, FieldChange};

@@ -40,6 +40,12 @@ fn the_contract_of_the_command_line_parses() {
         "sweep watch 17",
         "sweep cancel 17",
         "matrix --checks --format json",
+        "diff",
+        "diff latest~1 latest --fail-on regression,exposure --format json",
+        "diff 16 17 --fail-on gone --fail-on untested --format csv",
+        "diff --vantage a --vantage b 17",
+        "gaps --sweep latest~2 --format csv",
+        "gaps --format json",
         "matrix --sweep latest~1 --format csv --color never --data-dir d",
     ] {
         let words = std::iter::once("sekisho").chain(line.split(' '));

@@ -115,6 +115,21 @@ fn a_sweep_without_probes_ends_incomplete_and_is_shown_as_missed() {
     assert!(csv.contains("1,vlan20,corp.example,dc1.corp.example,10.77.1.10,clock,unknown,"), "{csv}");
     assert_eq!(csv.lines().count(), 6, "{csv}");
     assert!(controller.run(&["sweep", "list"]).stdout.contains("partial"));
+    let diff = controller.command(&["diff", "1", "latest"]);
+    assert_eq!(diff.code, 3, "{}", diff.stdout);
+    assert!(diff.stdout.contains("untested: vlan20: 19 flows missed in sweep 1\n"), "{}", diff.stdout);
+    let diff = controller.command(&["diff", "1", "1", "--fail-on", "gone,untested", "--format", "json"]);
+    let found: serde_json::Value = serde_json::from_str(&diff.stdout).unwrap();
+    assert_eq!((diff.code, &found["from"], &found["unchanged"]), (2, &1.into(), &0.into()));
+    assert_eq!(controller.command(&["diff", "--vantage", "vlan20", "--vantage", "vlan20", "1"]).code, 3);
+    assert!(controller.fails(&["diff", "--vantage", "vlan20"]).contains("twice"));
+    assert!(controller.fails(&["diff", "--vantage", "vlan20", "--vantage", "vlan9"]).contains("vlan20"));
+    assert!(controller.fails(&["diff"]).contains("no sweep latest~1"));
+    let gaps = controller.command(&["gaps", "--format", "json"]);
+    assert_eq!((gaps.code, gaps.stdout.as_str()), (3, "[]\n"), "{}", gaps.stderr);
+    assert!(gaps.stderr.contains("no policy"), "{}", gaps.stderr);
+    let gaps = controller.command(&["gaps"]);
+    assert!(gaps.stdout.contains("0 untested; 19 without policy\n"), "{}", gaps.stdout);
     for words in
         [&["sweep", "show", ".."][..], &["sweep", "cancel", "-1"], &["matrix", "--sweep", "latest~x"]]
     {

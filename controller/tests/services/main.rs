@@ -15,6 +15,7 @@ mod link_support;
 
 mod attacks;
 mod checks;
+mod comparison;
 mod dispatch;
 mod enrolment;
 mod inventory;

@@ -1,0 +1,265 @@
+//! `sekisho diff`.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use anyhow::bail;
+use clap::{Args, builder::PossibleValuesParser};
+use sekisho_domain::compare::{Change, Contrast, Kind};
+use sekisho_model::{Outcome, SweepState, SweepSummary, table};
+
+use super::{
+    Exit,
+    client::Client,
+    connection::Global,
+    output::{self, FormatArg, Rows},
+};
+use crate::service::{SweepDiff, VantageDiff};
+
+/// Compare two sweeps, or two vantages in one sweep.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "sekisho diff [OPTIONS] [FROM [TO]]\n       sekisho diff [OPTIONS] --vantage A --vantage B [SWEEP]",
+    after_help = "Kinds of changes between sweeps:\n  regression  was open, is blocked, and no policy denies it\n  exposure    was blocked, is open, and a policy denies it\n  fix         was blocked, is open\n  closure     was open, is blocked, as a policy wants it\n  shift       blocked before and after, in another way\n  new, gone   the first, the second sweep has no such flow\n  untested    failed, missed or not asked for in one of the sweeps: nothing can be said\n\nExit status: 2 a change of a kind that --fail-on names, 3 one of the sweeps is not complete.\n\nExamples:\n  sekisho diff\n  sekisho diff 16 17 --format csv\n  sekisho diff latest~1 latest --fail-on regression,exposure\n  sekisho diff --vantage vlan10 --vantage vlan20 latest"
+)]
+pub(super) struct DiffArgs {
+    /// The sweeps: numbers, latest, or latest~1. Without them the newest two; with --vantage one sweep.
+    #[arg(value_name = "SWEEP", num_args = 0..=2, value_parser = super::sweep::reference, allow_negative_numbers = true)]
+    sweeps: Vec<String>,
+    /// Compare this vantage with another in one sweep; give it twice.
+    #[arg(long, value_name = "V")]
+    vantage: Vec<String>,
+    /// End with 2 where there is a change of one of these kinds.
+    #[arg(long, value_name = "KIND,...", value_delimiter = ',', conflicts_with = "vantage", value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::word)))]
+    fail_on: Vec<String>,
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+pub(super) async fn run(args: DiffArgs, global: &Global) -> anyhow::Result<Exit> {
+    match (args.vantage.as_slice(), args.sweeps.as_slice()) {
+        ([], []) => sweeps(&args, "latest~1", "latest", global).await,
+        ([], [from]) => sweeps(&args, from, "latest", global).await,
+        ([], [from, to, ..]) => sweeps(&args, from, to, global).await,
+        ([from, to], []) => vantages(&args, "latest", [from, to], global).await,
+        ([from, to], [sweep]) => vantages(&args, sweep, [from, to], global).await,
+        ([_, _], _) => {
+            bail!("two vantages are compared in one sweep: name one sweep, or none for the latest")
+        }
+        (_, _) => bail!("--vantage is given twice: sekisho diff --vantage A --vantage B"),
+    }
+}
+
+async fn sweeps(args: &DiffArgs, from: &str, to: &str, global: &Global) -> anyhow::Result<Exit> {
+    let client = Client::new(global)?;
+    let doing = format!("compare sweeps {from} and {to}");
+    let diff: SweepDiff = client.get(&doing, &["diff"], &[("from", from), ("to", to)]).await?;
+    output::print(args.format.format, &diff, || rows(&diff.difference.changes, ""), || report(&diff))?;
+    let is_named = |change: &Change| args.fail_on.iter().any(|kind| kind == change.kind.word());
+    if diff.difference.changes.iter().any(is_named) {
+        return Ok(Exit::Found);
+    }
+    Ok(exit(&[&diff.from_sweep, &diff.to_sweep]))
+}
+
+async fn vantages(
+    args: &DiffArgs,
+    sweep: &str,
+    [from, to]: [&String; 2],
+    global: &Global,
+) -> anyhow::Result<Exit> {
+    let client = Client::new(global)?;
+    let doing = format!("compare vantages {from} and {to} in sweep {sweep}");
+    let query = [("sweep", sweep), ("from", from.as_str()), ("to", to.as_str())];
+    let diff: VantageDiff = client.get(&doing, &["diff", "vantages"], &query).await?;
+    let rows = |none| vantage_rows(&diff.contrasts.changes, none);
+    output::print(args.format.format, &diff, || rows(""), || vantage_report(&diff, &rows("-")))?;
+    Ok(exit(&[&diff.sweep]))
+}
+
+/// Whether every flow of the sweeps is decided and tested.
+pub(super) fn exit(sweeps: &[&SweepSummary]) -> Exit {
+    let is_complete = |sweep: &&SweepSummary| sweep.state == SweepState::Complete;
+    if sweeps.iter().all(is_complete) { Exit::Fine } else { Exit::Incomplete }
+}
+
+fn rows(changes: &[Change], none: &str) -> Rows {
+    let row = |change: &Change| {
+        vec![
+            change.kind.to_string(),
+            change.vantage.clone(),
+            change.target.clone(),
+            change.address.to_string(),
+            change.service.name(),
+            or(change.from, none),
+            or(change.to, none),
+            or(change.by, none),
+            or(change.expected, none),
+            change.confirmed.to_string(),
+        ]
+    };
+    Rows {
+        header: vec![
+            "kind",
+            "vantage",
+            "target",
+            "address",
+            "service",
+            "from",
+            "to",
+            "by",
+            "expected",
+            "confirmed",
+        ],
+        rows: changes.iter().map(row).collect(),
+    }
+}
+
+fn vantage_rows(changes: &[Contrast], none: &str) -> Rows {
+    let row = |change: &Contrast| {
+        vec![
+            change.kind.to_string(),
+            change.target.clone(),
+            change.address.to_string(),
+            change.service.name(),
+            or(change.from, none),
+            or(change.to, none),
+            or(change.from_by, none),
+            or(change.to_by, none),
+        ]
+    };
+    Rows {
+        header: vec!["kind", "target", "address", "service", "from", "to", "from_by", "to_by"],
+        rows: changes.iter().map(row).collect(),
+    }
+}
+
+pub(super) fn or<T: ToString>(value: Option<T>, none: &str) -> String {
+    value.map_or_else(|| none.to_owned(), |value| value.to_string())
+}
+
+fn report(diff: &SweepDiff) -> String {
+    let mut out = String::new();
+    for (word, sweep) in [("from", &diff.from_sweep), ("to  ", &diff.to_sweep)] {
+        _ = writeln!(out, "{word} {}", headline(sweep));
+    }
+    let (untested, changed): (Vec<Change>, Vec<Change>) =
+        diff.difference.changes.iter().cloned().partition(|change| change.kind == Kind::Untested);
+    out.push('\n');
+    out.push_str(&output::columns(&rows(&changed, "-"), "no change of any tested flow"));
+    for ((vantage, why), count) in reasons(diff, &untested) {
+        _ = writeln!(out, "untested: {}", table::plain(&format!("{vantage}: {} {why}", flows(count))));
+    }
+    let mut counts: BTreeMap<Kind, usize> = BTreeMap::new();
+    for change in &diff.difference.changes {
+        *counts.entry(change.kind).or_default() += 1;
+    }
+    let mut words: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    words.push(format!("{} unchanged", diff.difference.unchanged));
+    _ = writeln!(out, "\n{}", words.join(", "));
+    out
+}
+
+/// How many flows of each vantage are untested, and why.
+fn reasons(diff: &SweepDiff, untested: &[Change]) -> BTreeMap<(String, String), usize> {
+    let mut reasons = BTreeMap::new();
+    for change in untested {
+        let why =
+            [(change.from, diff.from), (change.to, diff.to)].into_iter().find_map(|(outcome, sweep)| {
+                match outcome {
+                    Some(Outcome::Missed) => Some(format!("missed in sweep {sweep}")),
+                    Some(Outcome::Failed) => Some(format!("could not be tested in sweep {sweep}")),
+                    None => Some(format!("not decided in sweep {sweep}, or not asked of it")),
+                    Some(_) => None,
+                }
+            });
+        *reasons.entry((change.vantage.clone(), why.unwrap_or_default())).or_default() += 1;
+    }
+    reasons
+}
+
+fn vantage_report(diff: &VantageDiff, rows: &Rows) -> String {
+    let alike = flows(diff.contrasts.unchanged);
+    format!(
+        "{}\n\n{}\nfirst {}, second {}; alike: {alike}\n",
+        headline(&diff.sweep),
+        output::columns(rows, "no difference"),
+        table::plain(&diff.from),
+        table::plain(&diff.to),
+    )
+}
+
+/// `sweep 17 complete, profile ports, started ...: 108 flows planned, 108 observed, 0 missed`.
+pub(super) fn headline(sweep: &SweepSummary) -> String {
+    let SweepSummary { id, state, profile, started_at, observed, missed, .. } = sweep;
+    format!(
+        "sweep {id} {}, profile {}, started {}: {} planned, {observed} observed, {missed} missed",
+        state.word(),
+        table::plain(profile),
+        output::time(*started_at),
+        sweep.planned_words(),
+    )
+}
+
+pub(super) fn flows(count: usize) -> String {
+    format!("{count} flow{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn diff() -> SweepDiff {
+        let sweep = |id, state| {
+            serde_json::json!({
+                "id": id, "state": state, "profile": "ports", "started_at": "2026-11-20T02:00:00Z",
+                "finished_at": null, "planned": 3, "observed": 2, "missed": 1,
+            })
+        };
+        let change = |service, from: Option<&str>, to, kind| {
+            serde_json::json!({
+                "vantage": "vlan20", "target": "dc1", "address": "10.0.0.10", "service": service, "from": from,
+                "to": to, "kind": kind, "expected": null, "by": null, "confirmed": true,
+            })
+        };
+        serde_json::from_value(serde_json::json!({
+            "from": 1, "to": 2, "unchanged": 7,
+            "from_sweep": sweep(1, "complete"), "to_sweep": sweep(2, "partial"),
+            "changes": [
+                change("smb", Some("open"), "filtered", "regression"),
+                change("ldap", Some("open"), "missed", "untested"),
+                change("gc", Some("open"), "missed", "untested"),
+                change("ldaps", None, "open", "untested"),
+            ],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_report_names_changes_and_counts_what_is_untested() {
+        let text = report(&diff());
+        for line in [
+            "from sweep 1 complete, profile ports",
+            "regression  vlan20   dc1     10.0.0.10  smb      open  filtered",
+            "untested: vlan20: 2 flows missed in sweep 2",
+            "untested: vlan20: 1 flow not decided in sweep 1, or not asked of it",
+            "1 regression, 3 untested, 7 unchanged",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+        assert!(!text.contains("ldap"), "what is untested is counted:\n{text}");
+    }
+
+    #[test]
+    fn rows_have_the_columns_of_their_header() {
+        let rows = rows(&diff().difference.changes, "");
+        assert_eq!(rows.rows.len(), 4);
+        assert_eq!((rows.header.len(), rows.rows[3][5].as_str()), (rows.rows[0].len(), ""));
+    }
+
+    #[test]
+    fn a_sweep_that_is_not_complete_is_told() {
+        let diff = diff();
+        assert_eq!(exit(&[&diff.from_sweep]), Exit::Fine);
+        assert_eq!(exit(&[&diff.from_sweep, &diff.to_sweep]), Exit::Incomplete);
+    }
+}

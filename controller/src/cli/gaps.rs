@@ -1,0 +1,229 @@
+//! `sekisho gaps`.
+
+use std::fmt::Write;
+
+use clap::Args;
+use sekisho_domain::{
+    attribution::{Between, Cause, Control, ControlKind, Group},
+    gaps::{Gap, GapKind, Gaps},
+};
+use sekisho_model::table;
+
+use super::{
+    Exit,
+    client::Client,
+    connection::Global,
+    diff::{exit, flows, headline, or},
+    output::{self, Format, FormatArg, Rows},
+};
+use crate::service::SweepGaps;
+
+/// Show where reality is not what the policies of the inventory want, and why.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A gap is a flow that a policy allows and something blocks; an exposure one that a policy denies and that is open. Where policies overlap, the first one of the inventory that speaks of a flow decides. No cause is named without an open flow of the same sweep that proves it.\n\nExit status: 2 there are gaps or exposures, 3 there are none and the sweep is not complete.\n\nExamples:\n  sekisho gaps\n  sekisho gaps --sweep latest~1 --format csv\n  sekisho gaps --format json | jq '.[] | select(.cause == \"path-filter\") | {vantage, target, service, by}'"
+)]
+pub(super) struct GapsArgs {
+    /// A number, latest, or latest~1 for the one before.
+    #[arg(long, default_value = "latest", value_name = "ID", value_parser = super::sweep::reference, allow_negative_numbers = true)]
+    sweep: String,
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+/// Most names of one kind in a line.
+const NAMES: usize = 6;
+
+pub(super) async fn run(args: GapsArgs, global: &Global) -> anyhow::Result<Exit> {
+    let client = Client::new(global)?;
+    let doing = format!("show the gaps of sweep {}", args.sweep);
+    let found: SweepGaps = client.get(&doing, &["gaps"], &[("sweep", &args.sweep)]).await?;
+    let Gaps { gaps, .. } = &found.gaps;
+    output::print(args.format.format, gaps, || rows(gaps, ""), || report(&found))?;
+    if args.format.format != Format::Table {
+        policies(&found.gaps).iter().for_each(|line| output::note(line));
+    }
+    Ok(end(&found))
+}
+
+fn end(found: &SweepGaps) -> Exit {
+    if found.gaps.gaps.is_empty() { exit(&[&found.sweep]) } else { Exit::Found }
+}
+
+fn rows(gaps: &[Gap], none: &str) -> Rows {
+    let row = |gap: &Gap| {
+        let between = gap.between.as_ref();
+        vec![
+            gap.kind.word().to_owned(),
+            gap.policy.clone(),
+            gap.vantage.clone(),
+            gap.target.clone(),
+            gap.address.to_string(),
+            gap.service.name(),
+            gap.transport.to_string(),
+            or(gap.port, none),
+            gap.expected.to_string(),
+            gap.outcome.to_string(),
+            gap.cause.to_string(),
+            or(gap.by, none),
+            or(between.and_then(|between| between.last_hop), none),
+            or(between.and_then(|between| between.next_hop), none),
+            or(gap.since, none),
+            or(gap.control.as_ref().map(open), none),
+            or(gap.group, none),
+        ]
+    };
+    Rows {
+        header: vec![
+            "kind",
+            "policy",
+            "vantage",
+            "target",
+            "address",
+            "service",
+            "transport",
+            "port",
+            "expected",
+            "outcome",
+            "cause",
+            "by",
+            "last_hop",
+            "next_hop",
+            "since",
+            "control",
+            "group",
+        ],
+        rows: gaps.iter().map(row).collect(),
+    }
+}
+
+/// `dc1 smb from vlan10`.
+fn open(control: &Control) -> String {
+    format!("{} {} from {}", control.target, control.service, control.vantage)
+}
+
+fn report(found: &SweepGaps) -> String {
+    let all = &found.gaps;
+    let mut out = format!("{}\n\n", headline(&found.sweep));
+    for (number, group) in all.groups.iter().enumerate() {
+        _ = writeln!(out, "{}. {}", number.saturating_add(1), table::plain(&sentence(group)));
+        let of_group = all.gaps.iter().filter(|gap| gap.group == Some(number));
+        out.push_str(&listed(of_group));
+        out.push('\n');
+    }
+    let exposed: Vec<&Gap> = all.gaps.iter().filter(|gap| gap.kind == GapKind::Exposure).collect();
+    if !exposed.is_empty() {
+        _ = writeln!(out, "exposed: {} open that policies deny", are(exposed.len()));
+        out.push_str(&listed(exposed.iter().copied()));
+        out.push('\n');
+    }
+    for line in policies(all) {
+        _ = writeln!(out, "{}", table::plain(&line));
+    }
+    let gaps = all.gaps.len().saturating_sub(exposed.len());
+    let decided: usize = all.policies.iter().map(|policy| policy.decided).sum();
+    _ = writeln!(
+        out,
+        "{}: {gaps} blocked that policies allow, {} open that policies deny, {} untested; {} without policy",
+        flows(decided),
+        exposed.len(),
+        all.untested,
+        all.unspoken
+    );
+    out
+}
+
+fn are(count: usize) -> String {
+    format!("{} {}", flows(count), if count == 1 { "is" } else { "are" })
+}
+
+/// Flows under the line that tells their cause.
+fn listed<'a>(gaps: impl Iterator<Item = &'a Gap>) -> String {
+    let row = |gap: &Gap| {
+        vec![
+            "   ".to_owned(),
+            gap.vantage.clone(),
+            gap.target.clone(),
+            gap.address.to_string(),
+            gap.service.name(),
+            gap.port.map_or_else(|| gap.transport.to_string(), |port| format!("{port}/{}", gap.transport)),
+            gap.outcome.to_string(),
+            format!("policy {}", gap.policy),
+        ]
+    };
+    table::columns(&gaps.map(row).collect::<Vec<_>>())
+}
+
+/// One cause: where, what, and the control that proves it.
+fn sentence(group: &Group) -> String {
+    let services: Vec<String> = group.services.iter().map(|service| service.name()).collect();
+    let (vantages, targets) = (names(&group.vantages), names(&group.targets));
+    let proof = match &group.control {
+        Some(control) => {
+            format!("{} is open{}", open(control), shows(control.kind))
+        }
+        None => "no open flow proves more".to_owned(),
+    };
+    format!(
+        "{}{}: {} {} from {vantages} to {targets}: {} ({proof})",
+        group.cause,
+        place(group),
+        are(group.flows),
+        group.outcome,
+        names(&services),
+    )
+}
+
+/// What a control shows.
+const fn shows(kind: ControlKind) -> &'static str {
+    match kind {
+        ControlKind::SameService => ", so the service works",
+        ControlKind::OtherService => ", so the vantage, the target and the way work",
+        ControlKind::OtherTarget => ", so the vantage works",
+        ControlKind::OtherVantage => ", so the target works",
+    }
+}
+
+fn place(group: &Group) -> String {
+    if let Some(by) = group.by {
+        // A device that knows no way is not where it ends.
+        return if group.cause == Cause::Routing { format!(", says {by}") } else { format!(" at {by}") };
+    }
+    match group.between {
+        Some(Between { last_hop: Some(last), is_end: true, .. }) => format!(" at {last} or at the target"),
+        Some(Between { last_hop: Some(last), next_hop: Some(next), .. }) => {
+            format!(" between {last} and {next}")
+        }
+        Some(Between { last_hop: Some(last), next_hop: None, .. }) => format!(" behind {last}"),
+        Some(Between { last_hop: None, next_hop: Some(next), is_end: false }) => format!(" before {next}"),
+        Some(Between { last_hop: None, .. }) | None => String::new(),
+    }
+}
+
+fn names(all: &[String]) -> String {
+    let head = all.iter().take(NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match all.len().saturating_sub(NAMES) {
+        0 => head,
+        more => format!("{head} and {more} more"),
+    }
+}
+
+/// What there is to say about policies.
+fn policies(gaps: &Gaps) -> Vec<String> {
+    if gaps.policies.is_empty() {
+        return vec!["the inventory has no policy: add [[policy]] tables, and apply it".to_owned()];
+    }
+    let told = |policy: &sekisho_domain::policy::Use| {
+        let name = &policy.policy;
+        if let Some(idle) = policy.idle {
+            return Some(format!("policy {name} decides nothing: {}", idle.words()));
+        }
+        let services: Vec<String> = policy.unswept.iter().map(|service| service.name()).collect();
+        (!services.is_empty())
+            .then(|| format!("policy {name}: the sweep did not test {}", services.join(", ")))
+    };
+    gaps.policies.iter().filter_map(told).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! Sweep against sweep, and vantage against vantage.
+
+use std::collections::BTreeSet;
+
+use sekisho_domain::{
+    compare::{Contrasts, Difference, Scope, Side, compare, contrast},
+    policy::Policies,
+};
+use sekisho_model::{Matrix, Service, SweepSummary};
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+
+use super::{
+    Error, Result, Services, SweepRef,
+    gaps::domains,
+    sweep::{resolve, strange},
+};
+use crate::store;
+
+/// Two sweeps compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SweepDiff {
+    /// Number of the first sweep.
+    pub from: i64,
+    /// Number of the second sweep.
+    pub to: i64,
+    /// What differs.
+    #[serde(flatten)]
+    pub difference: Difference,
+    /// The first sweep.
+    pub from_sweep: SweepSummary,
+    /// The second sweep.
+    pub to_sweep: SweepSummary,
+}
+
+/// Two vantages of a sweep compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VantageDiff {
+    /// Name of the first vantage.
+    pub from: String,
+    /// Name of the second vantage.
+    pub to: String,
+    /// What they do not see alike.
+    #[serde(flatten)]
+    pub contrasts: Contrasts,
+    /// The sweep.
+    pub sweep: SweepSummary,
+}
+
+/// Most vantages that an error names.
+const LISTED: usize = 20;
+
+impl Services {
+    /// What differs between two sweeps. Policies are those of the inventory as it is.
+    ///
+    /// # Errors
+    /// When there is no such sweep.
+    pub async fn diff(&self, from: SweepRef, to: SweepRef) -> Result<SweepDiff> {
+        let mut connection = self.connection().await?;
+        // Resolved together: a sweep that starts meanwhile does not come between.
+        let (from, to) = (resolve(&mut connection, from).await?, resolve(&mut connection, to).await?);
+        drop(connection);
+        let (before, from_sweep) = whole(self.matrix(SweepRef::Id(from)).await?)?;
+        let (after, to_sweep) = whole(self.matrix(SweepRef::Id(to)).await?)?;
+        let mut connection = self.connection().await?;
+        let scopes = (scope(&mut connection, from).await?, scope(&mut connection, to).await?);
+        let inventory = store::inventory::read(&mut connection).await?;
+        let domains = domains(&mut connection).await?;
+        drop(connection);
+        let policies = Policies::new(&inventory, &domains);
+        let difference = compare(
+            Side { cells: &before.cells, scope: &scopes.0 },
+            Side { cells: &after.cells, scope: &scopes.1 },
+            |cell| policies.deciding(cell).map(|policy| policy.expect),
+        );
+        Ok(SweepDiff { from, to, difference, from_sweep, to_sweep })
+    }
+
+    /// What two vantages do not see alike in one sweep.
+    ///
+    /// # Errors
+    /// When there is no such sweep, or it has no flow of one of the vantages.
+    pub async fn diff_vantages(&self, sweep: SweepRef, from: &str, to: &str) -> Result<VantageDiff> {
+        let (matrix, sweep) = whole(self.matrix(sweep).await?)?;
+        let vantages: BTreeSet<&str> = matrix.cells.iter().map(|cell| cell.vantage.as_str()).collect();
+        if let Some(name) = [from, to].iter().find(|name| !vantages.contains(**name)) {
+            let list: Vec<&str> = vantages.iter().take(LISTED).copied().collect();
+            return Err(Error::NotFound(format!(
+                "sweep {} has no flow of vantage {name:?}; it has flows of {} vantages: {}",
+                sweep.id,
+                vantages.len(),
+                list.join(", ")
+            )));
+        }
+        let contrasts = contrast(&matrix.cells, from, to);
+        Ok(VantageDiff { from: from.to_owned(), to: to.to_owned(), contrasts, sweep })
+    }
+}
+
+fn whole(mut matrix: Matrix) -> Result<(Matrix, SweepSummary)> {
+    let sweep = matrix.sweep.take();
+    Ok((matrix, sweep.ok_or_else(|| Error::Internal("a matrix without its sweep".into()))?))
+}
+
+async fn scope(connection: &mut PgConnection, sweep: i64) -> Result<Scope> {
+    let row = store::diff::scope(connection, sweep).await?;
+    let row = row.ok_or_else(|| Error::NotFound(format!("there is no sweep {sweep}")))?;
+    let targets = store::diff::targets_of_others(connection, &row.domain_ids, &row.other_domains).await?;
+    let name = |host: String, address: std::net::IpAddr| {
+        (if host.is_empty() { address.to_string() } else { host }, address)
+    };
+    let service = |word: &String| word.parse::<Service>().map_err(|_| strange("service", word));
+    Ok(Scope {
+        is_whole: row.is_whole,
+        services: row.services.iter().map(service).collect::<Result<_>>()?,
+        other_vantages: row.other_vantages.into_iter().collect(),
+        other_targets: targets.into_iter().map(|(host, address)| name(host, address)).collect(),
+    })
+}
