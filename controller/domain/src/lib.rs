@@ -1,5 +1,5 @@
-//! The pure domain of the controller: what an inventory may say, what a change of it means, and how a sweep is cut into
-//! jobs.
+//! The pure domain of the controller: what an inventory may say, what a change of it means, how a sweep is cut into jobs,
+//! and what observations make of the spans of a flow.
 //!
 //! No I/O, no clock, no database: values come in, decisions go out.
 #![cfg_attr(
@@ -13,6 +13,7 @@ pub mod ids;
 pub mod inventory;
 pub mod plan;
 pub mod profile;
+pub mod span;
 
 pub use capture::Capture;
 pub use change::{Change, ChangeKind, FieldChange};
