@@ -16,6 +16,7 @@ mod probe;
 mod secret;
 mod session;
 mod settings;
+mod span;
 mod sweep;
 mod trust;
 mod upkeep;

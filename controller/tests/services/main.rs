@@ -12,6 +12,8 @@ mod fleet;
 
 #[path = "../support/link.rs"]
 mod link_support;
+#[path = "../support/nights.rs"]
+mod nights;
 
 mod attacks;
 mod checks;
@@ -23,4 +25,5 @@ mod migrations;
 mod observations;
 mod operators;
 mod outage;
+mod spans;
 mod sweeps;
