@@ -4,6 +4,7 @@ mod apply;
 mod client;
 mod connection;
 mod duration;
+mod history;
 mod matrix;
 mod output;
 mod probe;
@@ -74,6 +75,8 @@ enum Command {
     Sweep(sweep::SweepCommand),
     /// Show a sweep: vantages against services, what blocks, and the checks of the vantages.
     Matrix(matrix::MatrixArgs),
+    /// Show since when a flow is as it is, and what it was before.
+    History(history::HistoryArgs),
 }
 
 /// Runs the command of this process's arguments.
@@ -109,6 +112,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Probe(command) => block_on(probe::run(command, &global)),
         Command::Sweep(command) => block_on(sweep::run(command, &global)),
         Command::Matrix(args) => block_on(matrix::run(args, &global)),
+        Command::History(args) => block_on(history::run(args, &global)),
     }
 }
 

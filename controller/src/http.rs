@@ -7,6 +7,7 @@ mod document;
 mod enrolment_token;
 mod error;
 mod health;
+mod history;
 mod inventory;
 mod matrix;
 mod probe;
@@ -89,4 +90,5 @@ fn api() -> OpenApiRouter<Web> {
         .routes(routes!(sweep::show))
         .routes(routes!(sweep::cancel))
         .routes(routes!(matrix::show))
+        .routes(routes!(history::show))
 }

@@ -6,6 +6,7 @@
 mod enrolment;
 mod error;
 mod health;
+mod history;
 mod inventory;
 mod issuer;
 mod matrix;
@@ -34,6 +35,7 @@ pub use crate::store::Event;
 pub use enrolment::{EnrolRequest, Enrolled, EnrolmentToken, Renewed};
 pub use error::{Error, Result};
 pub use health::{Health, HealthCheck};
+pub use history::{FlowName, HistorySpan};
 pub use inventory::InventoryChanges;
 pub use issuer::{CertificateIssuer, IssueError, Issued};
 pub use observation::{Discovered, HandedIn, Ingested};

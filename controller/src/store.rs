@@ -14,6 +14,7 @@ pub(crate) mod domain;
 pub(crate) mod enrolment;
 mod error;
 pub(crate) mod event;
+pub mod history;
 pub(crate) mod inventory;
 pub(crate) mod job;
 pub(crate) mod matrix;

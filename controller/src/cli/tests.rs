@@ -40,6 +40,7 @@ fn the_contract_of_the_command_line_parses() {
         "sweep watch 17",
         "sweep cancel 17",
         "matrix --checks --format json",
+        "history --vantage v --target dc1.corp.example --service smb --limit 5 --format json",
         "matrix --sweep latest~1 --format csv --color never --data-dir d",
     ] {
         let words = std::iter::once("sekisho").chain(line.split(' '));

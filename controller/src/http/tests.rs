@@ -22,7 +22,8 @@ use crate::{
 };
 
 /// Every path of the listener with its methods. A new one is added here on purpose.
-const PATHS: [(&str, &str); 13] = [
+const PATHS: [(&str, &str); 14] = [
+    ("GET", "/api/v1/history"),
     ("GET", "/api/v1/matrix"),
     ("GET", "/api/v1/probes"),
     ("GET", "/api/v1/probes/{id}"),

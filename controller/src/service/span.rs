@@ -29,7 +29,14 @@ pub(super) async fn extend(connection: &mut PgConnection, written: &[Written]) -
         [] => BTreeMap::new(),
         torn => store::span::within(connection, torn).await?,
     };
-    let (gone, put) = woven(&spans, &within, &news);
+    let changes = woven(&spans, &within, &news);
+    let gone = changes.iter().flat_map(|(flow, it)| it.delete.iter().map(|first| (*flow, *first)));
+    let gone: Vec<(Flow, Moment)> = gone.collect();
+    let put = |(flow, it): &(Flow, Changes)| {
+        let flow = *flow;
+        it.insert.iter().chain(&it.update).map(|span| (flow, *span)).collect::<Vec<_>>()
+    };
+    let put: Vec<(Flow, Span)> = changes.iter().flat_map(put).collect();
     if !gone.is_empty() {
         store::span::remove(connection, &gone).await?;
     }
@@ -68,19 +75,12 @@ fn torn(spans: &Spans, news: &News) -> Vec<(Flow, Span)> {
     spans.iter().flat_map(of_flow).collect()
 }
 
-/// Where spans are to go, and those that are to be written.
-fn woven(
-    spans: &Spans,
-    within: &BTreeMap<Flow, Vec<Moment>>,
-    news: &News,
-) -> (Vec<(Flow, Moment)>, Vec<(Flow, Span)>) {
-    let (mut gone, mut put) = (Vec::new(), Vec::new());
-    for (flow, new) in news {
+/// What changes in the spans of each flow.
+fn woven(spans: &Spans, within: &BTreeMap<Flow, Vec<Moment>>, news: &News) -> Vec<(Flow, Changes)> {
+    let of_flow = |(flow, new): (&Flow, &Vec<Observed>)| {
         let before = spans.get(flow).map(Vec::as_slice).unwrap_or_default();
         let within = within.get(flow).map(Vec::as_slice).unwrap_or_default();
-        let Changes { insert, update, delete } = span::changes(before, &span::weave(before, within, new));
-        gone.extend(delete.into_iter().map(|first| (*flow, first)));
-        put.extend(insert.into_iter().chain(update).map(|span| (*flow, span)));
-    }
-    (gone, put)
+        (*flow, span::changes(before, &span::weave(before, within, new)))
+    };
+    news.iter().map(of_flow).collect()
 }

@@ -19,6 +19,7 @@ mod attacks;
 mod checks;
 mod dispatch;
 mod enrolment;
+mod history;
 mod inventory;
 mod link;
 mod migrations;
