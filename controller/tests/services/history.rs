@@ -46,6 +46,8 @@ async fn spans_are_shown_newest_first() {
 #[tokio::test]
 async fn what_is_not_known_is_named() {
     let nights = Nights::new(2, 1).await;
+    let nameless = "UPDATE target SET host = '' WHERE id = 2";
+    sqlx::query(nameless).execute(&nights.controller.pool).await.unwrap();
     let services = &nights.controller.services;
     for (vantage, target, service, said) in [
         ("vlan99", "dc1.corp.example", "tcp/1", "no vantage \"vlan99\"; the inventory has vlan10"),
@@ -53,7 +55,7 @@ async fn what_is_not_known_is_named() {
             "vlan10",
             "dc9.corp.example",
             "tcp/1",
-            "no target \"dc9.corp.example\"; the inventory has dc1.corp.example",
+            "no target \"dc9.corp.example\"; the inventory has 10.78.0.2, dc1.corp.example",
         ),
         ("vlan10", "", "tcp/1", "no target \"\""),
         ("vlan10", "dc1.corp.example", "smtp", "smtp"),

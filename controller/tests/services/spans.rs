@@ -122,7 +122,7 @@ async fn an_unchanged_night_costs_an_update_and_no_row() {
     let all = spans(&nights.controller).await;
     assert_eq!(all.len(), 1_002, "three spans of one flow, one of every other");
     assert!(all.iter().all(|row| row.sweeps == 4 || row.target_id == 1), "{all:?}");
-    // One transaction that is rolled back leaves the spans alone too.
+    // Nor was a row written and removed again.
     let inserted = "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'span' AND n_tup_ins >= 1002";
     let inserted: i64 = crate::fleet::wait_for("the counters of PostgreSQL", async || {
         sqlx::query_scalar(inserted).fetch_optional(&nights.controller.pool).await.unwrap()
