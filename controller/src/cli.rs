@@ -6,6 +6,7 @@ mod connection;
 mod diff;
 mod duration;
 mod gaps;
+mod history;
 mod matrix;
 mod output;
 mod probe;
@@ -84,6 +85,8 @@ enum Command {
     Diff(diff::DiffArgs),
     /// Show where reality is not what the policies of the inventory want, and why.
     Gaps(gaps::GapsArgs),
+    /// Show since when a flow is as it is, and what it was before.
+    History(history::HistoryArgs),
 }
 
 /// Runs the command of this process's arguments.
@@ -121,6 +124,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Matrix(args) => block_on(matrix::run(args, &global)),
         Command::Diff(args) => block_on(diff::run(args, &global)),
         Command::Gaps(args) => block_on(gaps::run(args, &global)),
+        Command::History(args) => block_on(history::run(args, &global)),
     }
 }
 

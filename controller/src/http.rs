@@ -9,6 +9,7 @@ mod enrolment_token;
 mod error;
 mod gaps;
 mod health;
+mod history;
 mod inventory;
 mod matrix;
 mod probe;
@@ -94,4 +95,5 @@ fn api() -> OpenApiRouter<Web> {
         .routes(routes!(diff::sweeps))
         .routes(routes!(diff::vantages))
         .routes(routes!(gaps::show))
+        .routes(routes!(history::show))
 }

@@ -2,7 +2,8 @@
 //!
 //! Functions take a connection, so that services decide what belongs to one transaction. Times are compared with the
 //! database's clock only. Locks are taken in this order, so that no two transactions wait for each other: the
-//! inventory (advisory), a probe, a sweep, jobs by id. A transaction that holds jobs never asks for a sweep.
+//! inventory (advisory), a probe, a sweep, jobs by id, the spans of a vantage (advisory), targets. A transaction that
+//! holds jobs never asks for a sweep.
 
 pub(crate) mod audit;
 pub(crate) mod check_result;
@@ -15,6 +16,7 @@ pub(crate) mod enrolment;
 mod error;
 pub(crate) mod event;
 pub(crate) mod gaps;
+pub mod history;
 pub(crate) mod inventory;
 pub(crate) mod job;
 pub(crate) mod matrix;
@@ -23,6 +25,7 @@ pub(crate) mod operator;
 pub(crate) mod probe;
 pub(crate) mod service;
 pub(crate) mod session;
+pub mod span;
 pub(crate) mod sweep;
 pub(crate) mod target;
 pub(crate) mod vantage;

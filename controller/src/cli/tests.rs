@@ -46,6 +46,7 @@ fn the_contract_of_the_command_line_parses() {
         "diff --vantage a --vantage b 17",
         "gaps --sweep latest~2 --format csv",
         "gaps --format json",
+        "history --vantage v --target dc1.corp.example --service smb --limit 5 --format json",
         "matrix --sweep latest~1 --format csv --color never --data-dir d",
     ] {
         let words = std::iter::once("sekisho").chain(line.split(' '));

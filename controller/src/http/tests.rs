@@ -22,10 +22,11 @@ use crate::{
 };
 
 /// Every path of the listener with its methods. A new one is added here on purpose.
-const PATHS: [(&str, &str); 16] = [
+const PATHS: [(&str, &str); 17] = [
     ("GET", "/api/v1/diff"),
     ("GET", "/api/v1/diff/vantages"),
     ("GET", "/api/v1/gaps"),
+    ("GET", "/api/v1/history"),
     ("GET", "/api/v1/matrix"),
     ("GET", "/api/v1/probes"),
     ("GET", "/api/v1/probes/{id}"),

@@ -82,7 +82,8 @@ impl Services {
         let mut counts: BTreeMap<Uuid, i32> = BTreeMap::new();
         let flows = store::observation::insert(&mut transaction, probe, &sorted.flows).await?;
         let checks = store::check_result::insert(&mut transaction, probe, &sorted.checks).await?;
-        for job in flows.into_iter().chain(checks) {
+        super::span::extend(&mut transaction, &flows).await?;
+        for job in flows.into_iter().map(|flow| flow.job).chain(checks) {
             *counts.entry(job).or_default() += 1;
         }
         for (discovery, found) in &sorted.discoveries {

@@ -130,6 +130,14 @@ fn a_sweep_without_probes_ends_incomplete_and_is_shown_as_missed() {
     assert!(gaps.stderr.contains("no policy"), "{}", gaps.stderr);
     let gaps = controller.command(&["gaps"]);
     assert!(gaps.stdout.contains("0 untested; 19 without policy\n"), "{}", gaps.stdout);
+    let history = |target, format| {
+        ["history", "--vantage", "vlan20", "--target", target, "--service", "smb", "--format", format]
+    };
+    let shown = controller.run(&history("dc1.corp.example", "table")).stdout;
+    assert_eq!(shown, "smb of dc1.corp.example from vlan20: never tested\n");
+    assert_eq!(controller.run(&history("10.77.1.10", "json")).stdout, "[]\n");
+    let refused = controller.fails(&history("dc9", "csv"));
+    assert!(refused.contains("there is no target \"dc9\"; the inventory has dc1.corp.example"), "{refused}");
     for words in
         [&["sweep", "show", ".."][..], &["sweep", "cancel", "-1"], &["matrix", "--sweep", "latest~x"]]
     {

@@ -12,16 +12,20 @@ mod fleet;
 
 #[path = "../support/link.rs"]
 mod link_support;
+#[path = "../support/nights.rs"]
+mod nights;
 
 mod attacks;
 mod checks;
 mod comparison;
 mod dispatch;
 mod enrolment;
+mod history;
 mod inventory;
 mod link;
 mod migrations;
 mod observations;
 mod operators;
 mod outage;
+mod spans;
 mod sweeps;

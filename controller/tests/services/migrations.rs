@@ -27,10 +27,10 @@ fn is_migration(entry: &std::io::Result<std::fs::DirEntry>) -> bool {
     entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "sql")
 }
 
-/// A database as version 0.1.0 left it: the first two migrations.
-async fn first_version(pool: &sqlx::PgPool) {
+/// A database that only these migrations have run on.
+async fn migrated_by(pool: &sqlx::PgPool, names: &[&str]) {
     let directory = tempfile::tempdir().unwrap();
-    for name in ["0001_create_fleet.sql", "0002_create_sweeps.sql"] {
+    for name in names {
         std::fs::copy(format!("../migrations/{name}"), directory.path().join(name)).unwrap();
     }
     Migrator::new(directory.path()).await.unwrap().run(pool).await.unwrap();
@@ -60,7 +60,8 @@ const ROWS: &str = "
 #[tokio::test]
 async fn a_database_of_the_first_version_is_taken_over_with_its_rows() {
     let pool = cluster::shared().empty_database().await;
-    first_version(&pool).await;
+    // As version 0.1.0 left it.
+    migrated_by(&pool, &["0001_create_fleet.sql", "0002_create_sweeps.sql"]).await;
     sqlx::raw_sql(ROWS).execute(&pool).await.unwrap();
     sekisho::store::migrate(&pool).await.unwrap();
 
@@ -81,6 +82,53 @@ async fn a_database_of_the_first_version_is_taken_over_with_its_rows() {
     probe.do_everything().await;
     let sweep = controller.sweep(id).await.summary;
     assert_eq!((sweep.state, sweep.planned, sweep.checks), (SweepState::Complete, 24, 5));
+}
+
+/// Nights of three flows before there were spans: night, service, outcome, device.
+const NIGHTS: &str = "
+    INSERT INTO service (name) VALUES ('gc');
+    INSERT INTO job (id, sweep_id, vantage_id, kind, state, task_targets, task_services, planned, observed, assigned_at,
+                     finished_at, probe_id)
+    SELECT ('00000000-0000-0000-0001-' || lpad(n::text, 12, '0'))::uuid, 1, 1, 'check', 'finished', '{1}', '{2}', 1, 1,
+           now(), now(), '00000000-0000-0000-0000-000000000001' FROM generate_series(1, 8) AS n;
+    INSERT INTO observation (job_id, task, sweep_id, vantage_id, target_id, service_id, outcome, by, attempts, confirmed,
+                             observed_at, probe_id)
+    SELECT ('00000000-0000-0000-0001-' || lpad(n::text, 12, '0'))::uuid, 0, sweep, 1, 1, service, outcome::outcome,
+           by::inet, 1, false, timestamptz '2026-01-01Z' + day * interval '1 day', '00000000-0000-0000-0000-000000000001'
+    FROM (VALUES (1, 11, 1, 2, 'open', NULL), (2, 12, 3, 2, 'open', NULL), (3, 13, 2, 2, 'failed', NULL),
+                 (4, 14, 4, 2, 'rejected', '10.77.20.1'), (5, 16, 5, 2, 'rejected', '10.77.20.2'),
+                 (6, 15, 5, 2, 'rejected', '10.77.20.1'), (7, 17, 6, 2, 'open', NULL), (8, 18, 1, 3, 'failed', NULL))
+         AS nights (n, sweep, day, service, outcome, by);
+";
+
+#[tokio::test]
+async fn what_was_observed_before_there_were_spans_has_its_spans() {
+    let pool = cluster::shared().empty_database().await;
+    migrated_by(&pool, &["0001_create_fleet.sql", "0002_create_sweeps.sql", "0003_add_checks.sql"]).await;
+    sqlx::raw_sql(ROWS).execute(&pool).await.unwrap();
+    sqlx::raw_sql(NIGHTS).execute(&pool).await.unwrap();
+    sekisho::store::migrate(&pool).await.unwrap();
+
+    let spans: Vec<(String, i64, i64, i32)> = sqlx::query_as(
+        "SELECT concat_ws(' ', outcome, host(by)), first_sweep, last_sweep, sweeps FROM span WHERE service_id = 2
+         ORDER BY first_seen, first_sweep",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    let expected = [
+        ("open", 11, 12, 2),
+        ("rejected 10.77.20.1", 14, 15, 2),
+        ("rejected 10.77.20.2", 16, 16, 1),
+        ("open", 17, 17, 1),
+    ];
+    assert_eq!(
+        spans,
+        expected.map(|(reading, first, last, sweeps)| (reading.to_owned(), first, last, sweeps))
+    );
+    let others: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM span WHERE service_id <> 2").fetch_one(&pool).await.unwrap();
+    assert_eq!(others, 1, "a flow that was never tested has none");
 }
 
 #[tokio::test]

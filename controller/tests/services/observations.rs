@@ -5,15 +5,15 @@ use uuid::Uuid;
 use crate::fleet::{Controller, LISTED, observed, operator, results, settings};
 
 /// A small generator of numbers: the same seed gives the same test.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap() % bound
     }
 
-    fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));
         }
@@ -21,7 +21,7 @@ impl Dice {
 }
 
 /// Results in batches, in any order, many of them several times.
-fn batches(results: &[HandedIn], dice: &mut Dice) -> Vec<Vec<HandedIn>> {
+pub(crate) fn batches(results: &[HandedIn], dice: &mut Dice) -> Vec<Vec<HandedIn>> {
     let mut all = results.to_vec();
     for _ in 0..results.len() {
         all.push(results[dice.below(results.len())].clone());
