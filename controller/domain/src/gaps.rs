@@ -76,7 +76,7 @@ pub struct Gap {
     pub by: Option<IpAddr>,
     /// Where the flow ends, where it was traced.
     pub between: Option<Between>,
-    /// Since when it has this outcome; `None` where no history is kept.
+    /// Since when it has this outcome and refuser; `None` until somebody who knows its history says it.
     pub since: Option<Timestamp>,
     /// The open flow that proves the cause; `None` only where the cause is unknown.
     pub control: Option<Control>,

@@ -1,12 +1,15 @@
 //! Policy against a sweep.
 
-use sekisho_domain::{gaps::Gaps, policy::Domains};
+use sekisho_domain::{
+    gaps::{Gap, Gaps},
+    policy::Domains,
+};
 use sekisho_model::SweepSummary;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
 use super::{Error, Result, Services, SweepRef};
-use crate::store;
+use crate::store::{self, gaps::FlowName};
 
 /// Policy against a sweep.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,9 +32,31 @@ impl Services {
         let mut connection = self.connection().await?;
         let inventory = store::inventory::read(&mut connection).await?;
         let domains = domains(&mut connection).await?;
-        drop(connection);
-        Ok(SweepGaps { sweep, gaps: sekisho_domain::gaps::gaps(&matrix.cells, &inventory, &domains) })
+        let mut gaps = sekisho_domain::gaps::gaps(&matrix.cells, &inventory, &domains);
+        date(&mut connection, sweep.id, &mut gaps.gaps).await?;
+        Ok(SweepGaps { sweep, gaps })
     }
+}
+
+/// Notes since when each flow has the outcome that it had in the sweep.
+async fn date(connection: &mut PgConnection, sweep: i64, gaps: &mut [Gap]) -> Result<()> {
+    let flows: Vec<FlowName<'_>> = gaps
+        .iter()
+        .map(|gap| FlowName {
+            vantage: &gap.vantage,
+            target: &gap.target,
+            address: gap.address,
+            service: gap.service.name(),
+        })
+        .collect();
+    let since = store::gaps::since(connection, sweep, &flows).await?;
+    for (place, first_seen) in since {
+        let place = usize::try_from(place - 1).unwrap_or(usize::MAX);
+        if let Some(gap) = gaps.get_mut(place) {
+            gap.since = Some(first_seen.to_jiff());
+        }
+    }
+    Ok(())
 }
 
 /// Domains of the targets, which the matrix calls by address where they have no name.

@@ -247,3 +247,31 @@ async fn gaps_come_with_the_cause_that_a_control_proves() {
     let none = controller.services.gaps(SweepRef::Id(99)).await;
     assert!(matches!(none, Err(Error::NotFound(_))), "{none:?}");
 }
+
+#[tokio::test]
+async fn gaps_say_since_when_the_flow_is_as_it_is() {
+    let (controller, mut ten, mut twenty) = fleet().await;
+    let mut nights = Vec::new();
+    for smb in [Outcome::Filtered, Outcome::Filtered, Outcome::Rejected] {
+        controller.run().await;
+        sweep(&mut ten, &[]).await;
+        sweep(&mut twenty, &[("dc1", "smb", smb, &[]), ("dc1", "ldap", Outcome::Filtered, &[])]).await;
+        let found = controller.services.gaps(SweepRef::Latest(0)).await.unwrap();
+        let since = |service: &str| {
+            let gap = found.gaps.gaps.iter().find(|gap| gap.service.name() == service).unwrap();
+            gap.since.unwrap()
+        };
+        nights.push((found.sweep.started_at, since("smb"), since("ldap")));
+    }
+    let [(_, first_smb, first_ldap), (_, second_smb, second_ldap), (third, third_smb, third_ldap)] =
+        nights[..]
+    else {
+        panic!("three nights")
+    };
+    assert_eq!((second_smb, second_ldap, third_ldap), (first_smb, first_ldap, first_ldap));
+    assert!(first_smb < third && third_smb >= third, "{first_smb} {third} {third_smb}");
+    // An old sweep is dated by what was known of the flow then.
+    let earlier = controller.services.gaps(SweepRef::Latest(1)).await.unwrap();
+    let smb = earlier.gaps.gaps.iter().find(|gap| gap.service.name() == "smb").unwrap();
+    assert_eq!(smb.since, Some(first_smb));
+}
