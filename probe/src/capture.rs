@@ -119,7 +119,7 @@ impl Kept {
     fn take(&mut self, packet: Packet) {
         let Some(header) = Header::of(&packet.bytes) else { return };
         let quoted = match header.next {
-            Next::Icmp { quoted: Some((from, to)), .. } => [from, to],
+            Next::Icmp { quoted: Some(quoted), .. } => [quoted.from, quoted.to],
             Next::Icmp { quoted: None, .. } | Next::Tcp { .. } | Next::Udp { .. } | Next::Other => {
                 [header.from, header.to]
             }
@@ -161,19 +161,22 @@ impl Ours {
         ours
     }
 
+    fn is_pair(&self, transport: Transport, remote: IpAddr, port: u16, local: u16) -> bool {
+        let locals = self.ports.get(&(transport, SocketAddr::new(remote, port)));
+        locals.is_some_and(|locals| locals.contains(&local))
+    }
+
     fn has(&self, header: &Header) -> bool {
         let pair = |transport, from: u16, to: u16| {
-            let side = |remote, port, local: u16| {
-                self.ports
-                    .get(&(transport, SocketAddr::new(remote, port)))
-                    .is_some_and(|locals| locals.contains(&local))
-            };
-            side(header.to, to, from) || side(header.from, from, to)
+            self.is_pair(transport, header.to, to, from) || self.is_pair(transport, header.from, from, to)
         };
         match header.next {
             Next::Tcp { from, to, .. } => pair(Transport::Tcp, from, to),
             Next::Udp { from, to } => pair(Transport::Udp, from, to),
-            Next::Icmp { quoted: Some((_, to)), .. } => self.addresses.contains(&to),
+            Next::Icmp { quoted: Some(quoted), .. } => match quoted.ports {
+                Some((transport, local, port)) => self.is_pair(transport, quoted.to, port, local),
+                None => self.echoes.contains(&quoted.to),
+            },
             Next::Icmp { quoted: None, .. } => {
                 self.echoes.contains(&header.to) || self.echoes.contains(&header.from)
             }
@@ -186,6 +189,7 @@ impl Ours {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::tap::Quoted;
 
     fn header(from: &str, to: &str, next: Next) -> Header {
         Header { from: from.parse().unwrap(), to: to.parse().unwrap(), ttl: 64, next }
@@ -202,8 +206,13 @@ mod tests {
         assert!(!ours.has(&header(here, there, tcp(50_001, 445))), "another program's connection");
         assert!(!ours.has(&header(here, there, tcp(50_000, 88))));
         assert!(!ours.has(&header(here, there, Next::Udp { from: 50_000, to: 445 })));
-        let quoted = Some((here.parse().unwrap(), there.parse().unwrap()));
-        assert!(ours.has(&header("10.77.20.1", here, Next::Icmp { identifier: 0, quoted })));
+        let error = |ports| {
+            let quoted = Some(Quoted { from: here.parse().unwrap(), to: there.parse().unwrap(), ports });
+            header("10.77.20.1", here, Next::Icmp { identifier: 0, quoted })
+        };
+        assert!(ours.has(&error(Some((Transport::Tcp, 50_000, 445)))));
+        assert!(!ours.has(&error(Some((Transport::Tcp, 50_001, 445)))), "an error about another connection");
+        assert!(!ours.has(&error(None)), "an error about an echo");
         assert!(!ours.has(&header(there, here, Next::Icmp { identifier: 1, quoted: None })), "nobody pinged");
     }
 }

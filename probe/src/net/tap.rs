@@ -6,6 +6,7 @@ use std::{
     time::SystemTime,
 };
 
+use sekisho_model::Transport;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 
@@ -71,9 +72,34 @@ pub(crate) enum Next {
     /// UDP datagram: ports.
     Udp { from: u16, to: u16 },
     /// ICMP or ICMPv6 message. An error quotes the packet that it is about.
-    Icmp { identifier: u16, quoted: Option<(IpAddr, IpAddr)> },
+    Icmp { identifier: u16, quoted: Option<Quoted> },
     /// A later fragment, or another protocol.
     Other,
+}
+
+/// The packet that an ICMP error is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Quoted {
+    pub(crate) from: IpAddr,
+    pub(crate) to: IpAddr,
+    /// Transport and ports; `None` of an echo, and of other protocols.
+    pub(crate) ports: Option<(Transport, u16, u16)>,
+}
+
+impl Quoted {
+    /// Reads an IP header and what is there of the next: at least 8 octets of it (RFC 792).
+    fn of(packet: &[u8]) -> Option<Self> {
+        let (from, to, _, protocol, rest) = addresses(packet)?;
+        let transport = match protocol {
+            TCP => Some(Transport::Tcp),
+            UDP => Some(Transport::Udp),
+            _ => None,
+        };
+        let ports = transport
+            .zip(rest)
+            .and_then(|(transport, rest)| Some((transport, word(rest, 0)?, word(rest, 2)?)));
+        Some(Self { from, to, ports })
+    }
 }
 
 /// Flags of RFC 9293 section 3.1.
@@ -97,7 +123,7 @@ impl Header {
             }
             (UDP, Some(rest)) => Next::Udp { from: word(rest, 0)?, to: word(rest, 2)? },
             (ICMP | ICMP_V6, Some(rest)) => {
-                let quoted = rest.get(8..).and_then(addresses).map(|(from, to, ..)| (from, to));
+                let quoted = rest.get(8..).and_then(Quoted::of);
                 let is_error = if protocol == ICMP {
                     matches!(rest.first(), Some(3 | 4 | 5 | 11 | 12))
                 } else {
@@ -170,11 +196,12 @@ mod tests {
     fn an_icmp_error_quotes_addresses_and_a_later_fragment_has_no_ports() {
         let quoted = packet(UDP, 0, &[0, 53, 0, 99, 0, 8, 0, 0]);
         let error = [&[3, 13, 0, 0, 0, 0, 0, 0], quoted.as_slice()].concat();
-        let Next::Icmp { quoted: Some((from, _)), .. } = Header::of(&packet(ICMP, 0, &error)).unwrap().next
+        let Next::Icmp { quoted: Some(quoted), .. } = Header::of(&packet(ICMP, 0, &error)).unwrap().next
         else {
             panic!("no quoted packet")
         };
-        assert_eq!(from, "10.77.1.10".parse::<IpAddr>().unwrap());
+        assert_eq!(quoted.from, "10.77.1.10".parse::<IpAddr>().unwrap());
+        assert_eq!(quoted.ports, Some((Transport::Udp, 53, 99)));
         assert_eq!(Header::of(&packet(UDP, 0x00b9, &[0; 8])).unwrap().next, Next::Other);
     }
 
