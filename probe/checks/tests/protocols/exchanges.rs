@@ -1,7 +1,8 @@
 //! Exchanges against the replies of `vectors/exchanges.toml`: in one piece, octet by octet, and cut off.
 
 use sekisho_checks::exchange::{
-    Exchange, Expected, MAPPER, MAX_INPUT, Progress, begin, begin_at, silence_proves_nothing,
+    Exchange, Expected, MAPPER, MAX_INPUT, Progress, begin, begin_at, close_proves_nothing,
+    silence_proves_nothing,
 };
 use sekisho_checks::flow::Ending;
 use sekisho_checks::wire::ber::{INTEGER, OCTET_STRING, SEQUENCE, SET, Writer, application};
@@ -308,12 +309,12 @@ fn a_datagram_of_netbios_carries_its_return_address() {
 }
 
 #[test]
-fn silence_of_one_service_proves_nothing() {
-    let names: Vec<String> = Service::catalogue()
-        .filter(|service| silence_proves_nothing(*service))
-        .map(|service| service.name())
-        .collect();
-    assert_eq!(names, ["netbios-dgm"]);
+fn silence_and_a_close_of_some_services_prove_nothing() {
+    let names = |of: fn(Service) -> bool| -> Vec<String> {
+        Service::catalogue().filter(|service| of(*service)).map(Service::name).collect()
+    };
+    assert_eq!(names(silence_proves_nothing), ["kpasswd-udp", "netbios-dgm"]);
+    assert_eq!(names(close_proves_nothing), ["kpasswd-udp", "kpasswd-tcp"]);
 }
 
 #[test]
