@@ -89,6 +89,11 @@ impl Evidence {
         self.attempts.truncate(KEPT);
     }
 
+    /// Whether anything of a reply came in an attempt.
+    pub(super) fn has_heard(&self, place: usize) -> bool {
+        self.attempts.get(place).is_some_and(|attempt| attempt.received_bytes > 0)
+    }
+
     /// How many attempts were made.
     pub(super) const fn made(&self) -> u32 {
         self.made

@@ -71,9 +71,11 @@ fn ends_on_the_way(flow: &Tested) -> bool {
     flow.between.is_some_and(|between| between.next_hop.is_some() && !between.is_end)
 }
 
-/// Whether the connection was closed in order, by a service of which that says nothing.
+/// Whether the connection was closed in order, before any of a reply, by a service of which that says nothing.
 fn closes_as_a_sound_server_may(flow: &Tested) -> bool {
-    matches!(flow.seen.decision.signal, Some(Signal::Ended(Ending::Eof)))
+    let seen = &flow.seen;
+    matches!(seen.decision.signal, Some(Signal::Ended(Ending::Eof)))
+        && !seen.decision.attempt.is_some_and(|attempt| seen.evidence.has_heard(attempt))
         && exchange::close_proves_nothing(flow.task.service)
         && !is_doubtful(flow)
 }
@@ -291,6 +293,10 @@ pub(super) mod tests {
         let mut flow = tested("kpasswd-tcp", Some(Signal::Ended(Ending::Eof)));
         flow.handshake = Some(Handshake::Suspect);
         assert_eq!(judged(&flow).0, Outcome::Mute);
+        let mut half = tested("kpasswd-tcp", Some(Signal::Ended(Ending::Eof)));
+        let place = half.seen.evidence.begin(std::time::Duration::ZERO, None);
+        half.seen.evidence.traffic(place, crate::net::Traffic { sent: 200, received: 7 });
+        assert_eq!(judged(&half).0, Outcome::Mute, "a part of a reply came");
     }
 
     #[test]
