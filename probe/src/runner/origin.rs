@@ -106,8 +106,12 @@ impl References {
 
     /// Measures.
     pub(super) async fn reach(&self, subject: &Arc<Subject>, path: Option<&Path>) -> Reach {
-        if self.target.is_some() {
-            return path.map_or(Reach::Unknown, |path| Reach::Target(path.distance()));
+        if let Some(endpoint) = self.target {
+            let measured = match path {
+                Some(path) => Some(path.distance()),
+                None => distance(subject, endpoint).await,
+            };
+            return measured.map_or(Reach::Unknown, Reach::Target);
         }
         let mut farthest = Reach::Unknown;
         for (_, endpoint, routing) in &self.devices {

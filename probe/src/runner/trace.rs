@@ -69,7 +69,12 @@ impl<'a> Tracer<'a> {
 
     async fn step(&mut self, ttl: u8) -> Option<Signal> {
         let single = Single { ttl: Some(ttl), source: self.source, ..Single::bare(self.endpoint) };
-        let heard = flow::once(self.subject, single, self.patience).await;
+        let mut heard = flow::once(self.subject, single, self.patience).await;
+        if self.source.is_some() && matches!(heard.signal, Some(Signal::Local(_))) {
+            // Another socket of this machine has taken the port meanwhile.
+            self.source = None;
+            heard = flow::once(self.subject, Single { source: None, ..single }, self.patience).await;
+        }
         self.source = self.source.or(heard.source);
         if heard.signal.is_some() {
             self.patience = self.patience.min((heard.took * 8).max(LEAST_PATIENCE));
