@@ -38,6 +38,7 @@ pub use diff::{SweepDiff, VantageDiff};
 pub use enrolment::{EnrolRequest, Enrolled, EnrolmentToken, Renewed};
 pub use error::{Error, Result};
 pub use gaps::SweepGaps;
+pub use matrix::Place;
 pub use health::{Health, HealthCheck};
 pub use history::{FlowName, HistorySpan};
 pub use inventory::InventoryChanges;

@@ -6,7 +6,8 @@
 //! holds jobs never asks for a sweep.
 
 pub(crate) mod audit;
-pub(crate) mod check_result;
+pub mod block;
+pub mod check_result;
 pub(crate) mod computer;
 pub(crate) mod controller;
 pub(crate) mod diff;
@@ -18,9 +19,10 @@ pub(crate) mod event;
 pub(crate) mod gaps;
 pub mod history;
 pub(crate) mod inventory;
-pub(crate) mod job;
-pub(crate) mod matrix;
-pub(crate) mod observation;
+pub mod job;
+pub(crate) mod letter;
+pub(crate) mod names;
+pub mod observation;
 pub(crate) mod operator;
 pub(crate) mod probe;
 pub(crate) mod service;
@@ -29,7 +31,7 @@ pub mod span;
 pub(crate) mod sweep;
 pub(crate) mod target;
 pub(crate) mod vantage;
-pub(crate) mod work;
+pub mod work;
 
 pub use event::Event;
 

@@ -40,7 +40,7 @@ fn ended(world: &World, sweep: &str) -> SweepSummary {
     assert_eq!(summary.planned, summary.observed + summary.missed, "{summary:?}");
     let rows = format!(
         "SELECT count(*), count(DISTINCT (job_id, task)) FROM (
-             SELECT job_id, task, sweep_id FROM observation UNION ALL
+             SELECT j.id AS job_id, o.task, j.sweep_id FROM observation o JOIN job j ON j.number = o.job UNION ALL
              SELECT job_id, task, sweep_id FROM check_result) AS result WHERE sweep_id = {sweep}"
     );
     assert_eq!(world.controller.query(&rows).unwrap(), format!("{0}|{0}", summary.observed));

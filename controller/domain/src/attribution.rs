@@ -230,7 +230,13 @@ const TABLE: [Row; 18] = [
 /// Why each flow of a sweep is blocked, in the order of the cells; `None` for a flow that is not.
 #[must_use]
 pub fn attribute(cells: &[Cell]) -> Vec<Option<Verdict>> {
-    let sweep = Sweep::of(cells);
+    attribute_among(cells, &[])
+}
+
+/// As [`attribute`]; `others` are flows of the same sweep that can prove causes and are not asked about.
+#[must_use]
+pub fn attribute_among(cells: &[Cell], others: &[Cell]) -> Vec<Option<Verdict>> {
+    let sweep = Sweep::of(cells.iter().chain(others));
     cells.iter().map(|cell| cell.outcome.is_blocked().then(|| verdict(&sweep.evidence(cell)))).collect()
 }
 

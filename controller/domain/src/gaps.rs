@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Inventory,
-    attribution::{Between, Cause, Control, Group, Verdict, attribute, group},
+    attribution::{Between, Cause, Control, Group, Verdict, attribute_among, group},
     inventory::Expectation,
     policy::{Domains, Policies, Use},
 };
@@ -102,8 +102,15 @@ pub struct Gaps {
 /// Holds the policies of an inventory against the flows of a sweep.
 #[must_use]
 pub fn gaps(cells: &[Cell], inventory: &Inventory, domains: &Domains) -> Gaps {
+    gaps_among(cells, &[], inventory, domains)
+}
+
+/// Holds the policies of an inventory against some flows of a sweep. `others` are flows of other vantages: they are not
+/// judged, but can prove causes. Of each outcome of a service of a target two are enough.
+#[must_use]
+pub fn gaps_among(cells: &[Cell], others: &[Cell], inventory: &Inventory, domains: &Domains) -> Gaps {
     let (policies, uses) = Policies::new(inventory, domains).judge(cells);
-    let verdicts = attribute(cells);
+    let verdicts = attribute_among(cells, others);
     let mut report = Gaps { policies: uses, ..Gaps::default() };
     let mut blocked = Vec::new();
     let mut exposed = Vec::new();

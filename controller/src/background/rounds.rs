@@ -13,6 +13,9 @@ use crate::service::{Error, Services};
 /// How often slower steps are done.
 const SLOW: Duration = Duration::from_secs(5);
 
+/// How often old results are looked for.
+const RETIRE: Duration = Duration::from_secs(10 * 60);
+
 pub(super) async fn run(services: &Services, mut shutdown: watch::Receiver<bool>) {
     let tick = services.settings().tick;
     // Controllers that start together do not look together.
@@ -22,6 +25,7 @@ pub(super) async fn run(services: &Services, mut shutdown: watch::Receiver<bool>
     let mut outage = Outage::new("background work");
     let mut since = Instant::now();
     let mut slow = None;
+    let mut retired = None;
     loop {
         tokio::select! {
             () = stopping(&mut shutdown) => return,
@@ -39,6 +43,13 @@ pub(super) async fn run(services: &Services, mut shutdown: watch::Receiver<bool>
                 if outage.worked() {
                     since = Instant::now();
                 }
+                if retired.is_none_or(|last: Instant| last.elapsed() > RETIRE) {
+                    retired = Some(Instant::now());
+                    // It waits for readers, and must not hold the rest up: the next time it may find none.
+                    if let Err(error) = services.retire().await {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "old results were not removed");
+                    }
+                }
             }
             Err(error) => outage.failed(&error),
         }
@@ -48,6 +59,7 @@ pub(super) async fn run(services: &Services, mut shutdown: watch::Receiver<bool>
 async fn round(services: &Services, settled: bool, is_slow: bool) -> Result<(), Error> {
     if is_slow {
         services.sign_of_life().await?;
+        services.prepare_blocks().await?;
         services.complete_late_sweeps().await?;
     }
     if settled {

@@ -8,20 +8,24 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{ErrorBody, Web, auth::Operator, error::ApiError};
-use crate::service::SweepGaps;
+use crate::service::{Place, SweepGaps};
 
-/// Of which sweep.
+/// Of which sweep, and which of its vantages.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct GapsOptions {
     /// A number, latest, or latest~1.
     sweep: String,
+    /// Only vantages of this site.
+    site: Option<String>,
+    /// Only this vantage.
+    vantage: Option<String>,
 }
 
 impl Default for GapsOptions {
     fn default() -> Self {
-        Self { sweep: "latest".to_owned() }
+        Self { sweep: "latest".to_owned(), site: None, vantage: None }
     }
 }
 
@@ -33,7 +37,7 @@ impl Default for GapsOptions {
     params(GapsOptions),
     responses(
         (status = OK, body = Object, description = "sweep; gaps: kind (gap, exposure), policy, vantage, target, address, service, transport, port, expected, outcome, cause (path-filter, host-filter, service-down, host-down, vantage-down, routing, middlebox, unknown), by, between (last_hop, next_hop, is_end), since, control (kind, vantage, target, address, service: the open flow that proves the cause), group; groups, one per cause: cause, outcome, by, between, control, vantages, targets, services, flows; policies: policy, expect, matched, decided, unswept, idle; untested; unspoken"),
-        (status = NOT_FOUND, body = ErrorBody, description = "There is no such sweep."),
+        (status = NOT_FOUND, body = ErrorBody, description = "There is no such sweep, site or vantage."),
     )
 )]
 pub(super) async fn show(
@@ -41,5 +45,6 @@ pub(super) async fn show(
     State(web): State<Web>,
     Query(options): Query<GapsOptions>,
 ) -> Result<Json<SweepGaps>, ApiError> {
-    Ok(Json(web.services.gaps(options.sweep.parse()?).await?))
+    let place = Place { site: options.site, vantage: options.vantage };
+    Ok(Json(web.services.gaps_of(options.sweep.parse()?, &place).await?))
 }

@@ -9,19 +9,24 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{ErrorBody, Web, auth::Operator, error::ApiError};
+use crate::service::Place;
 
-/// Of which sweep.
+/// Of which sweep, and which of its vantages.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct MatrixOptions {
     /// A number, latest, or latest~1.
     sweep: String,
+    /// Only vantages of this site.
+    site: Option<String>,
+    /// Only this vantage.
+    vantage: Option<String>,
 }
 
 impl Default for MatrixOptions {
     fn default() -> Self {
-        Self { sweep: "latest".to_owned() }
+        Self { sweep: "latest".to_owned(), site: None, vantage: None }
     }
 }
 
@@ -32,7 +37,7 @@ impl Default for MatrixOptions {
     params(MatrixOptions),
     responses(
         (status = OK, body = Object, description = "sweep; cells: vantage, subnet, target, address, service, transport, need, port, outcome, by, rtt_us, attempts, confirmed, facts, observed_at; checks: vantage, domain, target, address, check, status, facts, observed_at"),
-        (status = NOT_FOUND, body = ErrorBody, description = "There is no such sweep."),
+        (status = NOT_FOUND, body = ErrorBody, description = "There is no such sweep, site or vantage."),
     )
 )]
 pub(super) async fn show(
@@ -40,5 +45,6 @@ pub(super) async fn show(
     State(web): State<Web>,
     Query(options): Query<MatrixOptions>,
 ) -> Result<Json<Matrix>, ApiError> {
-    Ok(Json(web.services.matrix(options.sweep.parse()?).await?))
+    let place = Place { site: options.site, vantage: options.vantage };
+    Ok(Json(web.services.matrix_of(options.sweep.parse()?, &place).await?))
 }

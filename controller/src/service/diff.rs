@@ -1,5 +1,7 @@
 //! Sweep against sweep, and vantage against vantage.
 
+mod flows;
+
 use std::collections::BTreeSet;
 
 use sekisho_domain::{
@@ -13,9 +15,10 @@ use sqlx::PgConnection;
 use super::{
     Error, Result, Services, SweepRef,
     gaps::domains,
-    sweep::{resolve, strange},
+    matrix::{Names, kept},
+    sweep::{find, resolve, strange, summary},
 };
-use crate::store;
+use crate::store::{self, job::Image};
 
 /// Two sweeps compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,20 +62,26 @@ impl Services {
         let mut connection = self.connection().await?;
         // Resolved together: a sweep that starts meanwhile does not come between.
         let (from, to) = (resolve(&mut connection, from).await?, resolve(&mut connection, to).await?);
-        drop(connection);
-        let (before, from_sweep) = whole(self.matrix(SweepRef::Id(from)).await?)?;
-        let (after, to_sweep) = whole(self.matrix(SweepRef::Id(to)).await?)?;
-        let mut connection = self.connection().await?;
+        let names = Names::of(&mut connection).await?;
+        let before = Half::of(&mut connection, from).await?;
+        let after = Half::of(&mut connection, to).await?;
+        let contrast = flows::differing(&before.images, &after.images, names.has_twins());
+        let cells = (
+            contrast.before.cells(&mut connection, &names).await?,
+            contrast.after.cells(&mut connection, &names).await?,
+        );
         let scopes = (scope(&mut connection, from).await?, scope(&mut connection, to).await?);
         let inventory = store::inventory::read(&mut connection).await?;
         let domains = domains(&mut connection).await?;
         drop(connection);
         let policies = Policies::new(&inventory, &domains);
-        let difference = compare(
-            Side { cells: &before.cells, scope: &scopes.0 },
-            Side { cells: &after.cells, scope: &scopes.1 },
+        let mut difference = compare(
+            Side { cells: &cells.0, scope: &scopes.0 },
+            Side { cells: &cells.1, scope: &scopes.1 },
             |cell| policies.deciding(cell).map(|policy| policy.expect),
         );
+        difference.unchanged = difference.unchanged.saturating_add(contrast.unchanged);
+        let (from_sweep, to_sweep) = (before.summary, after.summary);
         Ok(SweepDiff { from, to, difference, from_sweep, to_sweep })
     }
 
@@ -94,6 +103,20 @@ impl Services {
         }
         let contrasts = contrast(&matrix.cells, from, to);
         Ok(VantageDiff { from: from.to_owned(), to: to.to_owned(), contrasts, sweep })
+    }
+}
+
+/// One of two sweeps.
+struct Half {
+    summary: SweepSummary,
+    images: Vec<Image>,
+}
+
+impl Half {
+    async fn of(connection: &mut PgConnection, sweep: i64) -> Result<Self> {
+        let found = find(connection, sweep).await?;
+        kept(&found)?;
+        Ok(Self { summary: summary(&found)?, images: store::job::images(connection, sweep, None).await? })
     }
 }
 

@@ -1,15 +1,23 @@
 //! Policy against a sweep.
 
+mod since;
+
+use std::collections::HashMap;
+
 use sekisho_domain::{
-    gaps::{Gap, Gaps},
+    gaps::{Gaps, gaps_among},
     policy::Domains,
 };
-use sekisho_model::SweepSummary;
+use sekisho_model::{Cell, SweepSummary};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
-use super::{Error, Result, Services, SweepRef};
-use crate::store::{self, gaps::FlowName};
+use super::{
+    Place, Result, Services, SweepRef,
+    matrix::{Names, cells, kept},
+    sweep::{find, resolve, summary},
+};
+use crate::store::{self, job::Image, letter};
 
 /// Policy against a sweep.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,38 +33,52 @@ impl Services {
     /// Holds the policies of the inventory, as it is, against a sweep.
     ///
     /// # Errors
-    /// When there is no such sweep.
+    /// When there is no such sweep, or its observations are not kept any more.
     pub async fn gaps(&self, sweep: SweepRef) -> Result<SweepGaps> {
-        let matrix = self.matrix(sweep).await?;
-        let sweep = matrix.sweep.ok_or_else(|| Error::Internal("a matrix without its sweep".into()))?;
+        self.gaps_of(sweep, &Place::default()).await
+    }
+
+    /// As [`Services::gaps`], of some vantages. Flows of the others still prove causes.
+    ///
+    /// # Errors
+    /// As there, and when there is no such site or vantage.
+    pub async fn gaps_of(&self, sweep: SweepRef, place: &Place) -> Result<SweepGaps> {
         let mut connection = self.connection().await?;
+        let id = resolve(&mut connection, sweep).await?;
+        let found = find(&mut connection, id).await?;
+        kept(&found)?;
+        let sweep = summary(&found)?;
+        let names = Names::of(&mut connection).await?;
+        let chosen = names.chosen(place)?;
+        let (images, others): (Vec<Image>, Vec<Image>) = store::job::images(&mut connection, id, None)
+            .await?
+            .into_iter()
+            .partition(|image| chosen.as_ref().is_none_or(|chosen| chosen.contains(&image.vantage_id)));
+        let cells = cells(&mut connection, &images, &names, false).await?;
+        let others = controls(&others, &names)?;
         let inventory = store::inventory::read(&mut connection).await?;
         let domains = domains(&mut connection).await?;
-        let mut gaps = sekisho_domain::gaps::gaps(&matrix.cells, &inventory, &domains);
-        date(&mut connection, sweep.id, &mut gaps.gaps).await?;
+        let mut gaps = gaps_among(&cells, &others, &inventory, &domains);
+        since::date(&mut connection, id, &names, &cells, &mut gaps.gaps).await?;
         Ok(SweepGaps { sweep, gaps })
     }
 }
 
-/// Notes since when each flow has the outcome that it had in the sweep.
-async fn date(connection: &mut PgConnection, sweep: i64, gaps: &mut [Gap]) -> Result<()> {
-    let flows: Vec<FlowName<'_>> = gaps
-        .iter()
-        .map(|gap| FlowName {
-            vantage: &gap.vantage,
-            target: &gap.target,
-            address: gap.address,
-            service: gap.service.name(),
-        })
-        .collect();
-    let since = store::gaps::since(connection, sweep, &flows).await?;
-    for (place, first_seen) in since {
-        let place = usize::try_from(place - 1).unwrap_or(usize::MAX);
-        if let Some(gap) = gaps.get_mut(place) {
-            gap.since = Some(first_seen.to_jiff());
+/// Flows that can prove something about flows of other vantages: of each outcome of a service of a target a few.
+fn controls(images: &[Image], names: &Names) -> Result<Vec<Cell>> {
+    const EACH: usize = 2;
+    let mut counts: HashMap<(i32, i16, u8), usize> = HashMap::new();
+    let mut cells = Vec::new();
+    for image in images {
+        for (_, target, service, letter) in image.flows() {
+            let count = counts.entry((target, service, letter)).or_default();
+            *count += 1;
+            if *count <= EACH {
+                cells.push(names.blank(image.vantage_id, target, service, letter::outcome(letter)?)?);
+            }
         }
     }
-    Ok(())
+    Ok(cells)
 }
 
 /// Domains of the targets, which the matrix calls by address where they have no name.

@@ -1,22 +1,16 @@
 //! The history of one flow.
 
-use std::net::IpAddr;
+use std::{cmp::Reverse, net::IpAddr};
 
 use jiff::Timestamp;
+use sekisho_domain::span::Span;
 use sekisho_model::{Outcome, Service};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
-use super::{
-    Error, Result, Services,
-    sweep::{strange, unknown},
-};
-use crate::store::{
-    self,
-    history::{Candidate, Row},
-    span::Flow,
-};
+use super::{Error, Result, Services, sweep::unknown};
+use crate::store::{self, history::Candidate, span::Pair};
 
 /// Most spans in one answer: the newest ones.
 const MOST: u32 = 10_000;
@@ -65,9 +59,15 @@ impl Services {
         let Some(service) = service else {
             return Ok(Vec::new());
         };
-        let flow = Flow { vantage, target, service };
-        let rows = store::history::of_flow(&mut connection, flow, limit.min(MOST).into()).await?;
-        rows.into_iter().map(span).collect()
+        let pair = [Pair { vantage, target }];
+        let newest = store::span::newest(&mut connection, &pair).await?;
+        let newest = newest.into_values().flatten().filter(|(of, _)| *of == service).map(|(_, span)| span);
+        let ended = store::span::ended(&mut connection, &pair).await?;
+        let ended = ended.into_iter().filter(|(flow, _)| flow.service == service).map(|(_, span)| span);
+        let mut spans: Vec<Span> = newest.chain(ended).collect();
+        spans.sort_by_key(|span| Reverse(span.first));
+        let most = usize::try_from(limit.min(MOST)).unwrap_or(usize::MAX);
+        Ok(spans.iter().take(most).map(shown).collect())
     }
 }
 
@@ -119,12 +119,12 @@ fn ambiguous(name: &str, several: &[Candidate]) -> String {
     )
 }
 
-fn span(row: Row) -> Result<HistorySpan> {
-    Ok(HistorySpan {
-        outcome: row.outcome.parse().map_err(|_| strange("outcome", &row.outcome))?,
-        by: row.by,
-        first_seen: row.first_seen.to_jiff(),
-        last_seen: row.last_seen.to_jiff(),
-        sweeps: row.sweeps.into(),
-    })
+fn shown(span: &Span) -> HistorySpan {
+    HistorySpan {
+        outcome: span.reading.outcome(),
+        by: span.reading.by(),
+        first_seen: span.first.at,
+        last_seen: span.last.at,
+        sweeps: span.sweeps.into(),
+    }
 }

@@ -1,6 +1,8 @@
 //! Results that probes hand in. Handing in twice is harmless; what is not usable is dropped one by one, so that a probe
 //! is never stuck with it.
 
+mod flows;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::IpAddr,
@@ -14,8 +16,12 @@ use uuid::Uuid;
 
 use super::{Result, Services, commit, enrolment::admitted};
 use crate::store::{
-    self, check_result::CheckResult, discovery::Discovery, job::Locked, observation::Observation,
+    self,
+    check_result::CheckResult,
+    discovery::Discovery,
+    job::{Counted, Locked},
 };
+use flows::Flows;
 
 /// One result, as a probe hands it in.
 #[derive(Debug, Clone)]
@@ -79,20 +85,17 @@ impl Services {
         let ids: Vec<Uuid> = ids.into_iter().collect();
         let jobs = store::job::lock(&mut transaction, &ids, probe).await?;
         let sorted = sort(batch, &jobs);
-        let mut counts: BTreeMap<Uuid, i32> = BTreeMap::new();
-        let flows = store::observation::insert(&mut transaction, probe, &sorted.flows).await?;
+        let mut counts = sorted.flows.write(&mut transaction).await?;
         let checks = store::check_result::insert(&mut transaction, probe, &sorted.checks).await?;
-        super::span::extend(&mut transaction, &flows).await?;
-        for job in flows.into_iter().map(|flow| flow.job).chain(checks) {
-            *counts.entry(job).or_default() += 1;
+        for job in checks {
+            count(&mut counts, job);
         }
         for (discovery, found) in &sorted.discoveries {
             if discover(&mut transaction, probe, discovery, found).await? {
-                *counts.entry(discovery.job).or_default() += 1;
+                count(&mut counts, discovery.job);
             }
         }
-        let (jobs, new): (Vec<Uuid>, Vec<i32>) = counts.into_iter().unzip();
-        let ended = store::job::count_observed(&mut transaction, &jobs, &new).await?;
+        let ended = store::job::count_observed(&mut transaction, &counts).await?;
         commit(transaction).await?;
 
         for sweep in ended {
@@ -104,10 +107,14 @@ impl Services {
                 );
             }
         }
-        let new: usize = new.iter().filter_map(|count| usize::try_from(*count).ok()).sum();
-        let usable = sorted.flows.len() + sorted.checks.len() + sorted.discoveries.len() + sorted.repeated;
-        Ok(Ingested { new, repeated: usable - new, dropped: sorted.dropped })
+        let new: usize = counts.values().filter_map(|counted| usize::try_from(counted.new).ok()).sum();
+        Ok(Ingested { new, repeated: sorted.usable.saturating_sub(new), dropped: sorted.dropped })
     }
+}
+
+fn count(counts: &mut BTreeMap<Uuid, Counted>, job: Uuid) {
+    let counted = counts.entry(job).or_insert(Counted { new: 0, outcomes: None });
+    counted.new = counted.new.saturating_add(1);
 }
 
 async fn discover(
@@ -125,28 +132,35 @@ async fn discover(
 }
 
 /// A batch by what is to be done with it.
-#[derive(Default)]
-struct Sorted {
-    flows: Vec<Observation>,
+struct Sorted<'a> {
+    flows: Flows<'a>,
     checks: Vec<CheckResult>,
     discoveries: Vec<(Discovery, BTreeSet<(String, IpAddr)>)>,
-    repeated: usize,
+    /// Results that are as they should be, repeated or not.
+    usable: usize,
     dropped: Vec<String>,
 }
 
-fn sort(batch: Vec<HandedIn>, jobs: &[Locked]) -> Sorted {
-    let jobs: HashMap<Uuid, &Locked> = jobs.iter().map(|job| (job.id, job)).collect();
-    let mut sorted = Sorted::default();
+fn sort(batch: Vec<HandedIn>, locked: &[Locked]) -> Sorted<'_> {
+    let jobs: HashMap<Uuid, &Locked> = locked.iter().map(|job| (job.id, job)).collect();
+    let mut sorted = Sorted {
+        flows: Flows::of(locked),
+        checks: Vec::new(),
+        discoveries: Vec::new(),
+        usable: 0,
+        dropped: Vec::new(),
+    };
     let mut seen = HashSet::new();
     for result in batch {
         let (job, task) = (result.job, result.task);
         if seen.contains(&(job, task)) {
             // The first one stays, as it would in the database.
-            sorted.repeated += 1;
+            sorted.usable += 1;
             continue;
         }
         match place(result, &jobs, &mut sorted) {
             Ok(()) => {
+                sorted.usable += 1;
                 seen.insert((job, task));
             }
             Err(why) => sorted.dropped.push(format!("job {job} task {task}: {why}")),
@@ -157,10 +171,10 @@ fn sort(batch: Vec<HandedIn>, jobs: &[Locked]) -> Sorted {
     sorted
 }
 
-fn place(
+fn place<'a>(
     result: HandedIn,
-    jobs: &HashMap<Uuid, &Locked>,
-    sorted: &mut Sorted,
+    jobs: &HashMap<Uuid, &'a Locked>,
+    sorted: &mut Sorted<'a>,
 ) -> std::result::Result<(), String> {
     let job = jobs.get(&result.job).ok_or("the job is not known, or is of another vantage")?;
     let task = i32::try_from(result.task).ok().filter(|task| *task < job.planned);
@@ -168,12 +182,10 @@ fn place(
     if result.outcome == Outcome::Missed {
         return Err("a probe cannot observe the outcome missed".to_owned());
     }
-    let json = |error: serde_json::Error| error.to_string();
-    let facts = serde_json::to_string(&result.facts).map_err(json)?;
-    let evidence = serde_json::to_string(&result.evidence).map_err(json)?;
     let observed_at = plausible(result.observed_at);
     if job.kind == "vantage" {
         let status = status(&result)?.word();
+        let facts = json(&result.facts)?;
         sorted.checks.push(CheckResult { job: result.job, task, status, facts, observed_at });
         return Ok(());
     }
@@ -185,24 +197,17 @@ fn place(
         let domain = usize::try_from(task).ok().and_then(|task| job.domain_ids.get(task).copied());
         let domain = domain.ok_or("the job has no domain for this task")?;
         let outcome = result.outcome.word();
+        let (facts, evidence) = (json(&result.facts)?, json(&result.evidence)?);
         let found = result.discovered.into_iter().filter_map(named).collect();
         let discovery = Discovery { job: result.job, task, domain, outcome, facts, evidence, observed_at };
         sorted.discoveries.push((discovery, found));
-    } else {
-        sorted.flows.push(Observation {
-            job: result.job,
-            task,
-            outcome: result.outcome.word(),
-            by: result.by,
-            rtt_us: result.rtt_us.map(|rtt| i32::try_from(rtt).unwrap_or(i32::MAX)),
-            attempts: i16::try_from(result.attempts).unwrap_or(i16::MAX),
-            confirmed: result.confirmed,
-            facts,
-            evidence,
-            observed_at,
-        });
+        return Ok(());
     }
-    Ok(())
+    sorted.flows.take(job, result, observed_at)
+}
+
+fn json(value: &impl serde::Serialize) -> std::result::Result<String, String> {
+    serde_json::to_string(value).map_err(|error| error.to_string())
 }
 
 /// How a check ended. One that the probe could not do is unknown, whatever it says besides: an older probe answers a task

@@ -5,6 +5,8 @@ use std::time::Duration;
 use sekisho_proto::limits::{JOBS_PER_PROBE, TASKS_PER_JOB};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Time limits, with defaults. All controllers of one database should have the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -31,6 +33,13 @@ pub struct Settings {
     /// A sweep ends this long after its start; what was not tested is missed.
     #[serde(with = "duration")]
     pub sweep_deadline: Duration,
+    /// Observations are kept this long after the day of their sweep; then its jobs and their observations go, and what they
+    /// came to stays in numbers and spans. From one day to ten years.
+    #[serde(serialize_with = "duration::serialize", deserialize_with = "keep")]
+    pub keep_observations: Duration,
+    /// What was told of flows that were open and had not changed is kept this long. As above.
+    #[serde(serialize_with = "duration::serialize", deserialize_with = "keep")]
+    pub keep_open_facts: Duration,
     /// How often the controller looks for work that nobody told it of.
     #[serde(with = "duration")]
     pub tick: Duration,
@@ -52,6 +61,8 @@ impl Default for Settings {
             result_grace: Duration::from_secs(10),
             discovery_wait: Duration::from_secs(30),
             sweep_deadline: Duration::from_secs(15 * 60),
+            keep_observations: 30 * DAY,
+            keep_open_facts: 7 * DAY,
             tick: Duration::from_secs(1),
             jobs_per_probe: 4,
             tasks_per_job: TASKS_PER_JOB,
@@ -84,6 +95,15 @@ fn heartbeat<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::
         Ok(heartbeat)
     } else {
         Err(D::Error::custom(format!("a heartbeat takes whole seconds, not {heartbeat:?}")))
+    }
+}
+
+fn keep<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let keep = duration::any(deserializer)?;
+    if (DAY..=3_653 * DAY).contains(&keep) {
+        Ok(keep)
+    } else {
+        Err(D::Error::custom(format!("results are kept from 1 day to 10 years, not {keep:?}")))
     }
 }
 
@@ -120,8 +140,12 @@ mod duration {
         friendly::serialize(duration, serializer)
     }
 
+    pub(super) fn any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        friendly::deserialize(deserializer)
+    }
+
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        let duration = friendly::deserialize(deserializer)?;
+        let duration = any(deserializer)?;
         if (SHORTEST..=LONGEST).contains(&duration) {
             Ok(duration)
         } else {
@@ -155,6 +179,8 @@ mod tests {
     fn what_cannot_work_is_refused() {
         for text in [
             "tick = \"0s\"",
+            "keep_observations = \"23h\"",
+            "keep_open_facts = \"11y\"",
             "tick = 1",
             "heartbeat = \"8d\"",
             "heartbeat = \"100ms\"",

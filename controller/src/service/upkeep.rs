@@ -69,4 +69,25 @@ impl Services {
         }
         Ok(())
     }
+
+    /// Makes room for what is to be observed, and begins a block of job numbers on a new day.
+    pub(crate) async fn prepare_blocks(&self) -> Result<()> {
+        let mut connection = self.connection().await?;
+        Ok(store::block::prepare(&mut connection).await?)
+    }
+
+    /// Removes results that are older than they are kept.
+    ///
+    /// # Errors
+    /// When the database fails, or a query that runs long holds on to them.
+    pub async fn retire(&self) -> Result<()> {
+        let mut connection = self.connection().await?;
+        let keep = self.settings().keep_observations.as_secs_f64();
+        for block in store::block::expired(&mut connection, keep).await? {
+            store::block::drop(&mut connection, block).await?;
+            tracing::info!(block, "observations that are older than they are kept were dropped");
+        }
+        store::block::forget_plain(&mut connection, self.settings().keep_open_facts.as_secs_f64()).await?;
+        Ok(())
+    }
 }

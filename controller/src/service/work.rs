@@ -11,7 +11,7 @@ use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::{Result, Services, Session, enrolment::admitted, session::taken_over, sweep::strange};
-use crate::store::{self, Named as _, work::Assigned};
+use crate::store::{self, Named as _, letter, work::Assigned};
 
 /// A job for a probe, with the tasks that are still to be done.
 #[derive(Debug, Clone)]
@@ -173,10 +173,7 @@ async fn flows(connection: &mut PgConnection, job: &Assigned) -> Result<(Vec<Ord
             targets.push(OrderTarget { host: task.host, address: task.address, domain: task.domain });
             targets.len() - 1
         });
-        let last_outcome = match task.last_outcome {
-            Some(word) => Some(word.parse().map_err(|_| strange("outcome", &word))?),
-            None => None,
-        };
+        let last_outcome = task.last_outcome.map(|letter| letter::outcome(letter.cast_unsigned())).transpose()?;
         let target = place(position)?;
         let kind = OrderTaskKind::Check { target, service: task.service, last_outcome, capture };
         tasks.push(OrderTask { number: number(task.number)?, kind });

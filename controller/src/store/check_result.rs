@@ -66,22 +66,30 @@ pub(crate) struct Check {
     pub(crate) observed_at: Option<Timestamp>,
 }
 
-/// Every check of a sweep that is done, or whose job has ended.
-pub(crate) async fn of_sweep(connection: &mut PgConnection, sweep: i64) -> Result<Vec<Check>> {
-    sqlx::query_as(
-        "SELECT v.name AS vantage, d.name AS domain, t.host, t.address, task.computer, task.kind,
-                r.status::text AS status, r.facts, j.reason, r.observed_at
-         FROM job j
-         CROSS JOIN LATERAL unnest(j.task_checks, j.domain_ids, j.task_targets, j.task_computers) WITH ORDINALITY
-             AS task (kind, domain_id, target_id, computer, number)
-         JOIN vantage v ON v.id = j.vantage_id
-         JOIN domain d ON d.id = task.domain_id
-         LEFT JOIN target t ON t.id = task.target_id
-         LEFT JOIN check_result r ON r.job_id = j.id AND r.task = task.number - 1
-         WHERE j.sweep_id = $1 AND j.kind = 'vantage' AND (r.job_id IS NOT NULL OR j.state = 'finished')",
-    )
-    .bind(sweep)
-    .fetch_all(connection)
-    .await
-    .named("reading the checks of a sweep")
+/// What [`of_sweep`] asks. Public for the test of its plan.
+pub const OF_SWEEP: &str = "
+    SELECT v.name AS vantage, d.name AS domain, t.host, t.address, task.computer, task.kind,
+           r.status::text AS status, r.facts, j.reason, r.observed_at
+    FROM job j
+    CROSS JOIN LATERAL unnest(j.task_checks, j.domain_ids, j.task_targets, j.task_computers) WITH ORDINALITY
+        AS task (kind, domain_id, target_id, computer, number)
+    JOIN vantage v ON v.id = j.vantage_id
+    JOIN domain d ON d.id = task.domain_id
+    LEFT JOIN target t ON t.id = task.target_id
+    LEFT JOIN check_result r ON r.job_id = j.id AND r.task = task.number - 1
+    WHERE j.sweep_id = $1 AND j.kind = 'vantage' AND ($2::integer[] IS NULL OR j.vantage_id = ANY($2))
+      AND (r.job_id IS NOT NULL OR j.state = 'finished')";
+
+/// Every check of a sweep, of these vantages or of all, that is done, or whose job has ended.
+pub(crate) async fn of_sweep(
+    connection: &mut PgConnection,
+    sweep: i64,
+    vantages: Option<&[i32]>,
+) -> Result<Vec<Check>> {
+    sqlx::query_as(OF_SWEEP)
+        .bind(sweep)
+        .bind(vantages)
+        .fetch_all(connection)
+        .await
+        .named("reading the checks of a sweep")
 }

@@ -1,11 +1,10 @@
-//! The spans of one flow, and what its names stand for.
+//! What the names of one flow stand for.
 
 use std::net::IpAddr;
 
-use jiff_sqlx::Timestamp;
 use sqlx::{FromRow, PgConnection};
 
-use super::{Named, Result, span::Flow};
+use super::{Named, Result};
 
 /// Key of the vantage of that name, also where it is in the inventory no more.
 pub(crate) async fn vantage(connection: &mut PgConnection, name: &str) -> Result<Option<i32>> {
@@ -47,7 +46,7 @@ pub(crate) async fn targets(
 ) -> Result<Vec<Candidate>> {
     sqlx::query_as(
         "SELECT id, host, address, removed_at IS NULL AS present,
-                EXISTS (SELECT 1 FROM span WHERE vantage_id = $3 AND target_id = id AND service_id = $4) AS tested
+                EXISTS (SELECT 1 FROM span WHERE vantage_id = $3 AND target_id = id AND $4 = ANY(services)) AS tested
          FROM target WHERE host = $1 OR address = $2 ORDER BY host, address, id",
     )
     .bind(host)
@@ -68,32 +67,4 @@ pub(crate) async fn target_names(connection: &mut PgConnection) -> Result<Vec<St
     .fetch_all(connection)
     .await
     .named("reading the names of the targets")
-}
-
-/// A span as it is shown.
-#[derive(FromRow)]
-pub(crate) struct Row {
-    pub(crate) outcome: String,
-    pub(crate) by: Option<IpAddr>,
-    pub(crate) first_seen: Timestamp,
-    pub(crate) last_seen: Timestamp,
-    pub(crate) sweeps: i32,
-}
-
-/// What [`of_flow`] asks. Public for the test of its plan.
-pub const OF_FLOW: &str = "
-    SELECT outcome::text AS outcome, by, first_seen, last_seen, sweeps FROM span
-    WHERE vantage_id = $1 AND target_id = $2 AND service_id = $3
-    ORDER BY first_seen DESC, first_sweep DESC LIMIT $4";
-
-/// The newest spans of a flow, newest first.
-pub(crate) async fn of_flow(connection: &mut PgConnection, flow: Flow, most: i64) -> Result<Vec<Row>> {
-    sqlx::query_as(OF_FLOW)
-        .bind(flow.vantage)
-        .bind(flow.target)
-        .bind(flow.service)
-        .bind(most)
-        .fetch_all(connection)
-        .await
-        .named("reading the spans of a flow")
 }

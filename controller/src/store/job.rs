@@ -1,11 +1,12 @@
 //! Jobs: created, counted, ended.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use jiff_sqlx::Timestamp;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
-use super::{Named, Result};
+use super::{Named, Result, letter};
 
 /// Queues a discovery job: one task per domain.
 pub(crate) async fn create_discovery(
@@ -260,15 +261,26 @@ pub(crate) async fn report(connection: &mut PgConnection, job: Uuid, probe: Uuid
 #[derive(FromRow)]
 pub(crate) struct Locked {
     pub(crate) id: Uuid,
+    pub(crate) number: i32,
+    pub(crate) sweep_id: i64,
+    pub(crate) vantage_id: i32,
     pub(crate) kind: String,
     pub(crate) planned: i32,
     pub(crate) domain_ids: Vec<i32>,
+    /// Letters by task, or empty.
+    pub(crate) outcomes: Vec<u8>,
+    pub(crate) task_targets: Vec<Option<i32>>,
+    pub(crate) task_services: Vec<i16>,
+    /// The time of the transaction.
+    pub(crate) now: Timestamp,
 }
 
 /// The jobs of these ids at the probe's vantage, locked in the order of their ids until the transaction ends.
 pub(crate) async fn lock(connection: &mut PgConnection, jobs: &[Uuid], probe: Uuid) -> Result<Vec<Locked>> {
     sqlx::query_as(
-        "SELECT id, kind, planned, domain_ids FROM job
+        "SELECT id, number, sweep_id, vantage_id, kind, planned, domain_ids, outcomes, task_targets, task_services,
+                now() AS now
+         FROM job
          WHERE id = ANY($1) AND vantage_id = (SELECT vantage_id FROM probe WHERE id = $2)
          ORDER BY id FOR NO KEY UPDATE",
     )
@@ -279,27 +291,80 @@ pub(crate) async fn lock(connection: &mut PgConnection, jobs: &[Uuid], probe: Uu
     .named("locking jobs")
 }
 
+/// New observations of a job.
+pub(crate) struct Counted {
+    pub(crate) new: i32,
+    /// Letters of all of its tasks; `None` for a job that keeps none.
+    pub(crate) outcomes: Option<Vec<u8>>,
+}
+
 /// Counts new observations of locked jobs: a job that has all of them ends, one that had ended misses less. Returns the
 /// sweeps of those that have ended.
 pub(crate) async fn count_observed(
     connection: &mut PgConnection,
-    jobs: &[Uuid],
-    new: &[i32],
+    jobs: &BTreeMap<Uuid, Counted>,
 ) -> Result<BTreeSet<i64>> {
     let sweeps: Vec<(i64, bool)> = sqlx::query_as(
         "UPDATE job SET
              observed = observed + new.count,
+             outcomes = coalesce(new.outcomes, job.outcomes),
              missed = CASE WHEN state = 'finished' THEN missed - new.count ELSE 0 END,
              state = CASE WHEN observed + new.count = planned THEN 'finished' ELSE state END,
              finished_at = CASE WHEN observed + new.count = planned THEN coalesce(finished_at, now())
                            ELSE finished_at END
-         FROM unnest($1::uuid[], $2::integer[]) AS new (id, count) WHERE job.id = new.id
+         FROM unnest($1::uuid[], $2::integer[], $3::bytea[]) AS new (id, count, outcomes) WHERE job.id = new.id
          RETURNING sweep_id, state = 'finished'",
     )
-    .bind(jobs)
-    .bind(new)
+    .bind(jobs.keys().copied().collect::<Vec<_>>())
+    .bind(jobs.values().map(|counted| counted.new).collect::<Vec<_>>())
+    .bind(jobs.values().map(|counted| counted.outcomes.as_deref()).collect::<Vec<_>>())
     .fetch_all(connection)
     .await
     .named("counting observations")?;
     Ok(sweeps.into_iter().filter(|(_, ended)| *ended).map(|(sweep, _)| sweep).collect())
+}
+
+/// What [`images`] asks. Public for the test of its plan.
+pub const IMAGES: &str = "
+    SELECT number, vantage_id, task_targets, task_services, outcomes, state = 'finished' AS is_over, reason
+    FROM job WHERE sweep_id = $1 AND kind = 'check' AND ($2::integer[] IS NULL OR vantage_id = ANY($2))
+    ORDER BY number";
+
+/// The flows of a job and their outcomes.
+#[derive(FromRow)]
+pub(crate) struct Image {
+    pub(crate) number: i32,
+    pub(crate) vantage_id: i32,
+    pub(crate) task_targets: Vec<i32>,
+    pub(crate) task_services: Vec<i16>,
+    /// Letters by task, or empty.
+    pub(crate) outcomes: Vec<u8>,
+    /// What is not observed is missed.
+    pub(crate) is_over: bool,
+    /// Why it ended before its time, where it did.
+    pub(crate) reason: Option<String>,
+}
+
+impl Image {
+    /// Target, service and letter of each flow that is decided, with its task.
+    pub(crate) fn flows(&self) -> impl Iterator<Item = (usize, i32, i16, u8)> + '_ {
+        let letters = self.outcomes.iter().copied().chain(std::iter::repeat(letter::NONE));
+        let flows = self.task_targets.iter().zip(&self.task_services).zip(letters).enumerate();
+        let decided = flows.filter(|(_, (_, letter))| self.is_over || *letter != letter::NONE);
+        decided.map(|(task, ((target, service), letter))| (task, *target, *service, letter))
+    }
+}
+
+/// The jobs of flows of a sweep, of these vantages, or of all.
+pub(crate) async fn images(
+    connection: &mut PgConnection,
+    sweep: i64,
+    vantages: Option<&[i32]>,
+) -> Result<Vec<Image>> {
+    sqlx::query_as(IMAGES)
+        .bind(sweep)
+        .bind(vantages)
+        .fetch_all(connection)
+        .await
+        .named("reading the flows of a sweep")
 }

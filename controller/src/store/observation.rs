@@ -1,79 +1,123 @@
-//! Observations of flows.
+//! Observations of flows, and what was told of them.
 
 use std::net::IpAddr;
 
 use jiff_sqlx::{Timestamp, ToSqlx};
-use sqlx::{FromRow, PgConnection};
-use uuid::Uuid;
+use sqlx::PgConnection;
 
-use super::{Named, Result, span::Flow};
+use super::{Named, Result, letter::char_of};
 
-/// One observation of a check job.
+/// One observation of a flow.
 pub(crate) struct Observation {
-    pub(crate) job: Uuid,
-    pub(crate) task: i32,
-    pub(crate) outcome: &'static str,
+    /// Number of the job.
+    pub(crate) job: i32,
+    pub(crate) task: i16,
+    /// Letter of the outcome.
+    pub(crate) outcome: u8,
     pub(crate) by: Option<IpAddr>,
     pub(crate) rtt_us: Option<i32>,
     pub(crate) attempts: i16,
     pub(crate) confirmed: bool,
-    pub(crate) facts: String,
-    pub(crate) evidence: String,
     pub(crate) observed_at: jiff::Timestamp,
 }
 
-/// An observation that was not there yet.
-#[derive(FromRow)]
-pub(crate) struct Written {
-    #[sqlx(rename = "job_id")]
-    pub(crate) job: Uuid,
-    #[sqlx(rename = "sweep_id")]
-    pub(crate) sweep: i64,
-    #[sqlx(flatten)]
-    pub(crate) flow: Flow,
-    pub(crate) outcome: String,
-    pub(crate) by: Option<IpAddr>,
-    pub(crate) observed_at: Timestamp,
-}
-
-/// Writes observations of locked jobs down. Returns those that were not there yet.
-///
-/// Nothing is observed after it has come in: a clock that is ahead gets the time of arrival. Else the flow would look, until
-/// that time comes, as it looks in that observation.
-pub(crate) async fn insert(
-    connection: &mut PgConnection,
-    probe: Uuid,
-    observations: &[Observation],
-) -> Result<Vec<Written>> {
-    if observations.is_empty() {
-        return Ok(Vec::new());
-    }
+/// Writes observations down that are not there yet.
+pub(crate) async fn insert(connection: &mut PgConnection, observations: &[Observation]) -> Result<()> {
     let list = observations;
-    sqlx::query_as(
-        "INSERT INTO observation (job_id, task, sweep_id, vantage_id, target_id, service_id, outcome, by, rtt_us,
-                                  attempts, confirmed, facts, evidence, observed_at, probe_id)
-         SELECT j.id, o.task, j.sweep_id, j.vantage_id, j.task_targets[o.task + 1], j.task_services[o.task + 1],
-                o.outcome::outcome, o.by, o.rtt_us, o.attempts, o.confirmed, o.facts::jsonb, o.evidence::jsonb,
-                least(o.observed_at, now()), $1
-         FROM unnest($2::uuid[], $3::integer[], $4::text[], $5::inet[], $6::integer[], $7::smallint[],
-                     $8::boolean[], $9::text[], $10::text[], $11::timestamptz[])
-              AS o (job_id, task, outcome, by, rtt_us, attempts, confirmed, facts, evidence, observed_at)
-         JOIN job j ON j.id = o.job_id
-         ON CONFLICT (job_id, task) DO NOTHING
-         RETURNING job_id, sweep_id, vantage_id, target_id, service_id, outcome::text, by, observed_at",
+    sqlx::query(
+        "INSERT INTO observation (job, task, outcome, by, rtt_us, attempts, confirmed, observed_at)
+         SELECT * FROM unnest($1::integer[], $2::smallint[], $3::\"char\"[], $4::inet[], $5::integer[],
+                              $6::smallint[], $7::boolean[], $8::timestamptz[])",
     )
-    .bind(probe)
     .bind(list.iter().map(|o| o.job).collect::<Vec<_>>())
     .bind(list.iter().map(|o| o.task).collect::<Vec<_>>())
-    .bind(list.iter().map(|o| o.outcome).collect::<Vec<_>>())
+    .bind(list.iter().map(|o| char_of(o.outcome)).collect::<Vec<_>>())
     .bind(list.iter().map(|o| o.by).collect::<Vec<_>>())
     .bind(list.iter().map(|o| o.rtt_us).collect::<Vec<_>>())
     .bind(list.iter().map(|o| o.attempts).collect::<Vec<_>>())
     .bind(list.iter().map(|o| o.confirmed).collect::<Vec<_>>())
-    .bind(list.iter().map(|o| o.facts.as_str()).collect::<Vec<_>>())
-    .bind(list.iter().map(|o| o.evidence.as_str()).collect::<Vec<_>>())
     .bind(list.iter().map(|o| o.observed_at.to_sqlx()).collect::<Vec<Timestamp>>())
-    .fetch_all(connection)
+    .execute(connection)
     .await
-    .named("writing observations")
+    .named("writing observations")?;
+    Ok(())
+}
+
+/// What was told of several observations of a job.
+pub(crate) struct Detail {
+    /// Number of the job.
+    pub(crate) job: i32,
+    /// The lowest task in it.
+    pub(crate) task: i16,
+    /// Of flows that are blocked or have changed.
+    pub(crate) telling: bool,
+    /// By task, as JSON.
+    pub(crate) body: String,
+}
+
+/// Writes down what was told.
+pub(crate) async fn insert_details(connection: &mut PgConnection, details: &[Detail]) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO detail (job, task, telling, body)
+         SELECT job, task, telling, body::json
+         FROM unnest($1::integer[], $2::smallint[], $3::boolean[], $4::text[]) AS d (job, task, telling, body)",
+    )
+    .bind(details.iter().map(|d| d.job).collect::<Vec<_>>())
+    .bind(details.iter().map(|d| d.task).collect::<Vec<_>>())
+    .bind(details.iter().map(|d| d.telling).collect::<Vec<_>>())
+    .bind(details.iter().map(|d| d.body.as_str()).collect::<Vec<_>>())
+    .execute(connection)
+    .await
+    .named("writing the facts of observations")?;
+    Ok(())
+}
+
+/// What [`of_jobs`] asks. Public for the test of its plan.
+pub const OF_JOBS: &str = "
+    SELECT job, task, by, rtt_us, attempts, confirmed, observed_at FROM observation
+    WHERE job = ANY($1) AND ($2 OR outcome <> 'o')";
+
+/// An observation as it is read; its outcome stands in the job.
+#[derive(sqlx::FromRow)]
+pub(crate) struct Seen {
+    pub(crate) job: i32,
+    pub(crate) task: i16,
+    pub(crate) by: Option<IpAddr>,
+    pub(crate) rtt_us: Option<i32>,
+    pub(crate) attempts: i16,
+    pub(crate) confirmed: bool,
+    pub(crate) observed_at: Timestamp,
+}
+
+/// The observations of jobs; without `open`, only those of flows that are not open.
+pub(crate) async fn of_jobs(connection: &mut PgConnection, jobs: &[i32], open: bool) -> Result<Vec<Seen>> {
+    sqlx::query_as(OF_JOBS).bind(jobs).bind(open).fetch_all(connection).await.named("reading observations")
+}
+
+/// What [`of_tasks`] asks. Public for the test of its plan.
+pub const OF_TASKS: &str = "
+    SELECT o.job, o.task, o.by, o.rtt_us, o.attempts, o.confirmed, o.observed_at
+    FROM unnest($1::integer[], $2::smallint[]) AS n (job, task)
+    JOIN observation o ON o.job = n.job AND o.task = n.task";
+
+/// The observations of some tasks, by job and task.
+pub(crate) async fn of_tasks(connection: &mut PgConnection, tasks: &[(i32, i16)]) -> Result<Vec<Seen>> {
+    sqlx::query_as(OF_TASKS)
+        .bind(tasks.iter().map(|(job, _)| *job).collect::<Vec<_>>())
+        .bind(tasks.iter().map(|(_, task)| *task).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await
+        .named("reading some observations")
+}
+
+/// What [`details_of_jobs`] asks. Public for the test of its plan.
+pub const DETAILS_OF_JOBS: &str = "SELECT job, body::text FROM detail WHERE job = ANY($1) AND ($2 OR telling)";
+
+/// What was told of the observations of jobs, each by task; without `all`, only of those that are blocked or have changed.
+pub(crate) async fn details_of_jobs(
+    connection: &mut PgConnection,
+    jobs: &[i32],
+    all: bool,
+) -> Result<Vec<(i32, String)>> {
+    sqlx::query_as(DETAILS_OF_JOBS).bind(jobs).bind(all).fetch_all(connection).await.named("reading facts")
 }

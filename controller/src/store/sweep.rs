@@ -58,15 +58,18 @@ pub(crate) struct Summary {
     pub(crate) checks: i64,
     pub(crate) observed: i64,
     pub(crate) missed: i64,
+    /// When its jobs and observations were deleted because of their age.
+    pub(crate) expired_at: Option<Timestamp>,
 }
 
 macro_rules! summary {
     ($rest:literal) => {
         concat!(
             "SELECT s.id, s.state, s.profile, s.started_at, s.finished_at, s.planned_at IS NOT NULL AS is_planned, s.note,
-                    coalesce(sum(j.planned), 0)::bigint AS planned,
-                    coalesce(sum(j.planned) FILTER (WHERE j.kind = 'vantage'), 0)::bigint AS checks,
-                    coalesce(sum(j.observed), 0)::bigint AS observed, coalesce(sum(j.missed), 0)::bigint AS missed
+                    s.expired_at, coalesce(s.planned, sum(j.planned), 0)::bigint AS planned,
+                    coalesce(s.checks_planned, sum(j.planned) FILTER (WHERE j.kind = 'vantage'), 0)::bigint AS checks,
+                    coalesce(s.observed, sum(j.observed), 0)::bigint AS observed,
+                    coalesce(s.missed, sum(j.missed), 0)::bigint AS missed
              FROM sweep s LEFT JOIN job j ON j.sweep_id = s.id AND j.kind <> 'discovery' ",
             $rest
         )
@@ -199,7 +202,7 @@ pub(crate) async fn to_close(connection: &mut PgConnection) -> Result<Vec<i64>> 
 pub(crate) async fn completed_late(connection: &mut PgConnection) -> Result<Vec<i64>> {
     sqlx::query_scalar(
         "SELECT s.id FROM sweep s
-         WHERE s.state = 'partial' AND s.note IS NULL AND s.finished_at > now() - interval '1 day'
+         WHERE s.state = 'partial' AND s.note IS NULL AND s.expired_at IS NULL AND s.finished_at > now() - interval '1 day'
            AND NOT EXISTS (SELECT 1 FROM job j WHERE j.sweep_id = s.id AND j.kind <> 'discovery' AND j.missed > 0)
          ORDER BY s.id LIMIT 100",
     )

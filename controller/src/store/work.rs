@@ -96,33 +96,28 @@ pub(crate) struct CheckTask {
     pub(crate) address: IpAddr,
     pub(crate) domain: String,
     pub(crate) service: String,
-    pub(crate) last_outcome: Option<String>,
+    /// Letter of what the flow was when it was last tested.
+    pub(crate) last_outcome: Option<i8>,
 }
+
+/// What [`check_tasks`] asks. Public for the test of its plan.
+pub const CHECK_TASKS: &str = "
+    SELECT task.number - 1 AS number, task.target_id, t.host, t.address, d.name AS domain, s.name AS service,
+           p.outcomes[array_position(p.services, task.service_id)] AS last_outcome
+    FROM job j
+    CROSS JOIN LATERAL unnest(j.task_targets, j.task_services) WITH ORDINALITY
+        AS task (target_id, service_id, number)
+    JOIN target t ON t.id = task.target_id
+    JOIN domain d ON d.id = t.domain_id
+    JOIN service s ON s.id = task.service_id
+    LEFT JOIN span p ON p.vantage_id = j.vantage_id AND p.target_id = task.target_id
+    WHERE j.id = $1
+      AND CASE WHEN length(j.outcomes) > 0 THEN get_byte(j.outcomes, task.number::integer - 1) ELSE 0 END = 0
+    ORDER BY task.number";
 
 /// The tasks of a job of flows that have no observation, with the last outcome of each flow.
 pub(crate) async fn check_tasks(connection: &mut PgConnection, job: Uuid) -> Result<Vec<CheckTask>> {
-    sqlx::query_as(
-        "SELECT task.number - 1 AS number, task.target_id, t.host, t.address, d.name AS domain, s.name AS service,
-                last.outcome AS last_outcome
-         FROM job j
-         CROSS JOIN LATERAL unnest(j.task_targets, j.task_services) WITH ORDINALITY
-             AS task (target_id, service_id, number)
-         JOIN target t ON t.id = task.target_id
-         JOIN domain d ON d.id = t.domain_id
-         JOIN service s ON s.id = task.service_id
-         LEFT JOIN LATERAL (
-             SELECT o.outcome::text AS outcome FROM observation o
-             WHERE o.vantage_id = j.vantage_id AND o.target_id = task.target_id AND o.service_id = task.service_id
-               AND o.sweep_id < j.sweep_id AND o.outcome <> 'failed'
-             ORDER BY o.sweep_id DESC LIMIT 1) last ON true
-         WHERE j.id = $1
-           AND NOT EXISTS (SELECT 1 FROM observation o WHERE o.job_id = j.id AND o.task = task.number - 1)
-         ORDER BY task.number",
-    )
-    .bind(job)
-    .fetch_all(connection)
-    .await
-    .named("reading the tasks of a job")
+    sqlx::query_as(CHECK_TASKS).bind(job).fetch_all(connection).await.named("reading the tasks of a job")
 }
 
 /// One discovery that is still to be done.

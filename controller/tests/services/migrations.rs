@@ -51,9 +51,13 @@ const ROWS: &str = "
                      assigned_at, finished_at, probe_id)
         VALUES ('00000000-0000-0000-0000-000000000003', 1, 1, 'check', 'finished', 'probe-lost', '{1,1}', '{1,2}', 2, 1, 1,
                 now(), now(), '00000000-0000-0000-0000-000000000001');
+";
+
+/// The observation, as the first versions kept it.
+const SEEN: &str = "
     INSERT INTO observation (job_id, task, sweep_id, vantage_id, target_id, service_id, outcome, attempts, confirmed,
-                             observed_at, probe_id)
-        VALUES ('00000000-0000-0000-0000-000000000003', 0, 1, 1, 1, 1, 'open', 1, false, now(),
+                             facts, evidence, observed_at, probe_id)
+        VALUES ('00000000-0000-0000-0000-000000000003', 0, 1, 1, 1, 1, 'open', 1, false, '{\"port\": 445}', '[]', now(),
                 '00000000-0000-0000-0000-000000000001');
 ";
 
@@ -63,6 +67,7 @@ async fn a_database_of_the_first_version_is_taken_over_with_its_rows() {
     // As version 0.1.0 left it.
     migrated_by(&pool, &["0001_create_fleet.sql", "0002_create_sweeps.sql"]).await;
     sqlx::raw_sql(ROWS).execute(&pool).await.unwrap();
+    sqlx::raw_sql(SEEN).execute(&pool).await.unwrap();
     sekisho::store::migrate(&pool).await.unwrap();
 
     let controller = Controller::on(pool, settings()).await;
@@ -72,6 +77,7 @@ async fn a_database_of_the_first_version_is_taken_over_with_its_rows() {
     assert_eq!((sweep.observed, sweep.missed), (1, 1));
     let outcomes: Vec<Outcome> = matrix.cells.iter().map(|cell| cell.outcome).collect();
     assert_eq!((outcomes, matrix.checks.len()), (vec![Outcome::Missed, Outcome::Open], 0));
+    assert_eq!(matrix.cells[1].facts["port"], sekisho_model::Fact::Integer(445));
     // What an older probe kept on its disk meanwhile still counts, and a new sweep runs on the old rows.
     let probe = Uuid::from_u128(1);
     let late = crate::fleet::observed(Uuid::from_u128(3), 1, Outcome::Open);
@@ -106,11 +112,12 @@ async fn what_was_observed_before_there_were_spans_has_its_spans() {
     let pool = cluster::shared().empty_database().await;
     migrated_by(&pool, &["0001_create_fleet.sql", "0002_create_sweeps.sql", "0003_add_checks.sql"]).await;
     sqlx::raw_sql(ROWS).execute(&pool).await.unwrap();
+    sqlx::raw_sql(SEEN).execute(&pool).await.unwrap();
     sqlx::raw_sql(NIGHTS).execute(&pool).await.unwrap();
     sekisho::store::migrate(&pool).await.unwrap();
 
     let spans: Vec<(String, i64, i64, i32)> = sqlx::query_as(
-        "SELECT concat_ws(' ', outcome, host(by)), first_sweep, last_sweep, sweeps FROM span WHERE service_id = 2
+        "SELECT concat_ws(' ', outcome, host(by)), first_sweep, last_sweep, sweeps FROM report.span WHERE service = 'ldap'
          ORDER BY first_seen, first_sweep",
     )
     .fetch_all(&pool)
@@ -127,7 +134,7 @@ async fn what_was_observed_before_there_were_spans_has_its_spans() {
         expected.map(|(reading, first, last, sweeps)| (reading.to_owned(), first, last, sweeps))
     );
     let others: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM span WHERE service_id <> 2").fetch_one(&pool).await.unwrap();
+        sqlx::query_scalar("SELECT count(*) FROM report.span WHERE service <> 'ldap'").fetch_one(&pool).await.unwrap();
     assert_eq!(others, 1, "a flow that was never tested has none");
 }
 

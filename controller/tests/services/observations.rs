@@ -100,7 +100,7 @@ async fn the_first_result_of_a_task_stays() {
     assert_eq!((ingested.new, ingested.repeated), (1, 1));
     let ingested = probe.hand_in(vec![observed(order.id, 0, Outcome::Filtered)]).await;
     assert_eq!((ingested.new, ingested.repeated), (0, 1));
-    assert_eq!(controller.count("SELECT count(*) FROM observation WHERE outcome = 'open'").await, 1);
+    assert_eq!(controller.count("SELECT count(*) FROM observation WHERE outcome = 'o'").await, 1);
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ pub(super) struct Sweep<'a> {
 }
 
 impl<'a> Sweep<'a> {
-    pub(super) fn of(cells: &'a [Cell]) -> Self {
+    pub(super) fn of(cells: impl Iterator<Item = &'a Cell>) -> Self {
         let mut sweep = Self::default();
         for cell in cells {
             sweep.note(cell);
