@@ -12,6 +12,7 @@ mod output;
 mod probe;
 mod serve;
 mod sweep;
+mod time;
 mod watch;
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ mod tests;
 
 use std::net::IpAddr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sekisho_model::Outcome;
 
 /// Where an observation of a flow stands among the others: by its time, and by its sweep where times are equal. A flow is
@@ -152,30 +152,20 @@ pub fn weave(spans: &[Span], within: &[Moment], new: &[Observed]) -> Vec<Span> {
     woven
 }
 
-/// What has to be done to spans that are kept by their first moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// Spans that begin where none does.
-    pub insert: Vec<Span>,
-    /// Spans that begin where one does, and end later or earlier.
-    pub update: Vec<Span>,
-    /// Where spans began that do not any more.
-    pub delete: Vec<Moment>,
+/// What a flow looked like at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// As in this span, which was seen at that time, or not long before it.
+    Known(Span),
+    /// It was last seen too long before: as in this span.
+    Stale(Span),
 }
 
-/// What turns the spans `before` into the spans `after`.
+/// What the flow of `spans`, in any order, looked like `at` a time; `None` where nobody had tested it yet. What was last seen
+/// longer before than `fresh` says nothing: a night that nobody tested must not look as the one before.
 #[must_use]
-pub fn changes(before: &[Span], after: &[Span]) -> Changes {
-    let beginning = |spans: &[Span], first| spans.iter().find(|span| span.first == first).copied();
-    let mut changes = Changes::default();
-    for span in after {
-        match beginning(before, span.first) {
-            None => changes.insert.push(*span),
-            Some(old) if old != *span => changes.update.push(*span),
-            Some(_) => {}
-        }
-    }
-    let firsts = before.iter().map(|span| span.first);
-    changes.delete = firsts.filter(|first| beginning(after, *first).is_none()).collect();
-    changes
+pub fn then<'a>(spans: impl Iterator<Item = &'a Span>, at: Timestamp, fresh: SignedDuration) -> Option<Then> {
+    let span = spans.filter(|span| span.first.at <= at).max_by_key(|span| span.first)?;
+    let age = at.duration_since(span.last.at);
+    Some(if age <= fresh { Then::Known(*span) } else { Then::Stale(*span) })
 }

@@ -47,7 +47,10 @@ pub(super) async fn run(services: &Services, mut shutdown: watch::Receiver<bool>
                     retired = Some(Instant::now());
                     // It waits for readers, and must not hold the rest up: the next time it may find none.
                     if let Err(error) = services.retire().await {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "old results were not removed");
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "old results were not removed"
+                        );
                     }
                 }
             }

@@ -14,6 +14,7 @@ use super::{
     client::Client,
     connection::Global,
     diff::{exit, flows, headline, or},
+    matrix::PlaceArgs,
     output::{self, Format, FormatArg, Rows},
 };
 use crate::service::SweepGaps;
@@ -21,12 +22,14 @@ use crate::service::SweepGaps;
 /// Show where reality is not what the policies of the inventory want, and why.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A gap is a flow that a policy allows and something blocks; an exposure one that a policy denies and that is open. Where policies overlap, the first one of the inventory that speaks of a flow decides. No cause is named without an open flow of the same sweep that proves it.\n\nExit status: 2 there are gaps or exposures, 3 there are none and the sweep is not complete.\n\nExamples:\n  sekisho gaps\n  sekisho gaps --sweep latest~1 --format csv\n  sekisho gaps --format json | jq '.[] | select(.cause == \"path-filter\") | {vantage, target, service, by}'"
+    after_help = "A gap is a flow that a policy allows and something blocks; an exposure one that a policy denies and that is open. Where policies overlap, the first one of the inventory that speaks of a flow decides. No cause is named without an open flow of the same sweep that proves it.\n\nExit status: 2 there are gaps or exposures, 3 there are none and the sweep is not complete.\n\nExamples:\n  sekisho gaps\n  sekisho gaps --site tokyo\n  sekisho gaps --sweep latest~1 --format csv\n  sekisho gaps --format json | jq '.[] | select(.cause == \"path-filter\") | {vantage, target, service, by}'"
 )]
 pub(super) struct GapsArgs {
     /// A number, latest, or latest~1 for the one before.
     #[arg(long, default_value = "latest", value_name = "ID", value_parser = super::sweep::reference, allow_negative_numbers = true)]
     sweep: String,
+    #[command(flatten)]
+    place: PlaceArgs,
     #[command(flatten)]
     format: FormatArg,
 }
@@ -37,7 +40,7 @@ const NAMES: usize = 6;
 pub(super) async fn run(args: GapsArgs, global: &Global) -> anyhow::Result<Exit> {
     let client = Client::new(global)?;
     let doing = format!("show the gaps of sweep {}", args.sweep);
-    let found: SweepGaps = client.get(&doing, &["gaps"], &[("sweep", &args.sweep)]).await?;
+    let found: SweepGaps = client.get(&doing, &["gaps"], &args.place.with(&[("sweep", &args.sweep)])).await?;
     let Gaps { gaps, .. } = &found.gaps;
     output::print(args.format.format, gaps, || rows(gaps, ""), || report(&found))?;
     if args.format.format != Format::Table {

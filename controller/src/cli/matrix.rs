@@ -13,12 +13,21 @@ use super::{
 /// Show a sweep: vantages against services, what blocks, and the checks of the vantages.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit status 3: the sweep ended with missed flows or checks.\n\nExamples:\n  sekisho matrix\n  sekisho matrix --sweep 17 --format csv\n  sekisho matrix --checks\n  sekisho matrix --sweep latest~1 --format json | jq '.cells[] | select(.outcome != \"open\")'"
+    after_help = "Exit status 3: the sweep ended with missed flows or checks.\n\nExamples:\n  sekisho matrix\n  sekisho matrix --sweep 17 --format csv\n  sekisho matrix --site tokyo\n  sekisho matrix --at \"2026-11-20 02:00\"\n  sekisho matrix --checks\n  sekisho matrix --sweep latest~1 --format json | jq '.cells[] | select(.outcome != \"open\")'"
 )]
 pub(super) struct MatrixArgs {
     /// A number, latest, or latest~1 for the one before.
     #[arg(long, default_value = "latest", value_name = "ID", value_parser = super::sweep::reference, allow_negative_numbers = true)]
     sweep: String,
+    /// What was known at a time, from the spans of the flows: "2026-11-20 02:00" or 2026-11-20 (its end) in the time zone of
+    /// this machine, or 2026-11-20T02:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = super::time::parse, conflicts_with_all = ["sweep", "checks"])]
+    at: Option<jiff::Timestamp>,
+    /// With --at: a flow that was last seen longer before is shown as missed.
+    #[arg(long, value_name = "DURATION", default_value = "36h", value_parser = super::duration::parse, requires = "at")]
+    fresh: std::time::Duration,
+    #[command(flatten)]
+    place: PlaceArgs,
     /// Show the checks of the vantages, each in a row with all its facts, in place of the flows.
     #[arg(long)]
     checks: bool,
@@ -29,17 +38,50 @@ pub(super) struct MatrixArgs {
 pub(super) async fn run(args: MatrixArgs, global: &Global) -> anyhow::Result<Exit> {
     let client = Client::new(global)?;
     if args.checks {
-        return show_checks(&client, &args.sweep, args.format.format).await;
+        return show_checks(&client, &args.sweep, &args.place, args.format.format).await;
     }
-    show(&client, &args.sweep, args.format.format, global).await
+    let Some(at) = args.at else {
+        return show(&client, &args.sweep, &args.place, args.format.format, global).await;
+    };
+    let (at, fresh) = (at.to_string(), format!("{}s", args.fresh.as_secs()));
+    let query = [("at", at.as_str()), ("fresh", &fresh)];
+    let doing = format!("show what was known at {at}");
+    let matrix: Matrix = client.get(&doing, &["matrix"], &args.place.with(&query)).await?;
+    print(&matrix, args.format.format, global)
 }
 
-async fn fetch(client: &Client, sweep: &str) -> Result<Matrix, ClientError> {
-    client.get(&format!("show the matrix of sweep {sweep}"), &["matrix"], &[("sweep", sweep)]).await
+async fn fetch(client: &Client, sweep: &str, place: &PlaceArgs) -> Result<Matrix, ClientError> {
+    let doing = format!("show the matrix of sweep {sweep}");
+    client.get(&doing, &["matrix"], &place.with(&[("sweep", sweep)])).await
 }
 
-async fn show_checks(client: &Client, sweep: &str, format: Format) -> anyhow::Result<Exit> {
-    let matrix = fetch(client, sweep).await?;
+/// Of which vantages.
+#[derive(Debug, Default, Args)]
+pub(super) struct PlaceArgs {
+    /// Only vantages of this site.
+    #[arg(long, value_name = "SITE")]
+    pub(super) site: Option<String>,
+    /// Only this vantage.
+    #[arg(long, value_name = "V")]
+    pub(super) vantage: Option<String>,
+}
+
+impl PlaceArgs {
+    /// The query with what is named here.
+    pub(super) fn with<'a>(&'a self, query: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        let own = [("site", &self.site), ("vantage", &self.vantage)];
+        let own = own.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        query.iter().copied().chain(own).collect()
+    }
+}
+
+async fn show_checks(
+    client: &Client,
+    sweep: &str,
+    place: &PlaceArgs,
+    format: Format,
+) -> anyhow::Result<Exit> {
+    let matrix = fetch(client, sweep, place).await?;
     let rows = || check_rows(&matrix);
     let none = "no checks: the profile of the sweep has none, or none is done yet";
     output::print(format, &matrix.checks, rows, || output::columns(&rows(), none))?;
@@ -50,11 +92,15 @@ async fn show_checks(client: &Client, sweep: &str, format: Format) -> anyhow::Re
 pub(super) async fn show(
     client: &Client,
     sweep: &str,
+    place: &PlaceArgs,
     format: Format,
     global: &Global,
 ) -> anyhow::Result<Exit> {
-    let matrix = fetch(client, sweep).await?;
-    output::print(format, &matrix, || rows(&matrix), || table::render(&matrix, &output::style(global)))?;
+    print(&fetch(client, sweep, place).await?, format, global)
+}
+
+fn print(matrix: &Matrix, format: Format, global: &Global) -> anyhow::Result<Exit> {
+    output::print(format, matrix, || rows(matrix), || table::render(matrix, &output::style(global)))?;
     Ok(matrix.sweep.as_ref().map_or(Exit::Fine, exit))
 }
 

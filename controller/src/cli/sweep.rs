@@ -156,7 +156,9 @@ async fn finish(
 ) -> anyhow::Result<Exit> {
     let id = detail.summary.id;
     match watch::until_done(client, detail).await? {
-        watch::End::Done => matrix::show(client, &id.to_string(), format, global).await,
+        watch::End::Done => {
+            matrix::show(client, &id.to_string(), &matrix::PlaceArgs::default(), format, global).await
+        }
         watch::End::Interrupted => {
             output::note(&format!(
                 "the sweep goes on; see it again with: sekisho sweep watch {id}, end it with: sekisho sweep cancel {id}"

@@ -1,4 +1,6 @@
-//! The matrix of a sweep.
+//! The matrix of a sweep, or of a time.
+
+mod then;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -14,6 +16,8 @@ use super::{
     sweep::{find, resolve, strange, summary, unknown},
 };
 use crate::store::{self, job::Image, letter, names, observation::Seen};
+
+pub use then::FRESH;
 
 /// Of which vantages. Nothing named: all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,7 +56,7 @@ impl Services {
         drop(connection);
         let mut checks: Vec<Check> = checks.into_iter().map(check).collect::<Result<_>>()?;
         checks.sort_by_cached_key(order);
-        Ok(Matrix { sweep: Some(sweep), cells, checks })
+        Ok(Matrix { sweep: Some(sweep), at: None, cells, checks })
     }
 }
 
@@ -79,7 +83,9 @@ pub(super) struct Names {
 impl Names {
     pub(super) async fn of(connection: &mut PgConnection) -> Result<Self> {
         let services = names::services(connection).await?;
-        let service = |(id, name): (i16, String)| name.parse().map(|it| (id, it)).map_err(|_| strange("service", &name));
+        let service = |(id, name): (i16, String)| {
+            name.parse().map(|it| (id, it)).map_err(|_| strange("service", &name))
+        };
         Ok(Self {
             vantages: names::vantages(connection).await?,
             targets: names::targets(connection).await?,
@@ -120,7 +126,8 @@ impl Names {
 
     /// A cell that says nothing yet but which flow it is.
     pub(super) fn blank(&self, vantage: i32, target: i32, service: i16, outcome: Outcome) -> Result<Cell> {
-        let gone = |what: &str, id: i64| Error::Internal(format!("there is no {what} {id} in the database").into());
+        let gone =
+            |what: &str, id: i64| Error::Internal(format!("there is no {what} {id} in the database").into());
         let vantage = self.vantages.get(&vantage).ok_or_else(|| gone("vantage", vantage.into()))?;
         let target = self.targets.get(&target).ok_or_else(|| gone("target", target.into()))?;
         let service = *self.services.get(&service).ok_or_else(|| gone("service", service.into()))?;
@@ -160,9 +167,11 @@ pub(super) async fn cells(
     names: &Names,
     open: bool,
 ) -> Result<Vec<Cell>> {
-    let jobs: Vec<i32> = images.iter().filter(|image| !image.outcomes.is_empty()).map(|image| image.number).collect();
+    let jobs: Vec<i32> =
+        images.iter().filter(|image| !image.outcomes.is_empty()).map(|image| image.number).collect();
     let seen = store::observation::of_jobs(connection, &jobs, open).await?;
-    let mut seen: HashMap<(i32, i16), Seen> = seen.into_iter().map(|seen| ((seen.job, seen.task), seen)).collect();
+    let mut seen: HashMap<(i32, i16), Seen> =
+        seen.into_iter().map(|seen| ((seen.job, seen.task), seen)).collect();
     let mut told: HashMap<(i32, i16), Facts> = HashMap::new();
     for (job, body) in store::observation::details_of_jobs(connection, &jobs, open).await? {
         let body: BTreeMap<i16, Told> =
@@ -177,15 +186,22 @@ pub(super) async fn cells(
             match seen.remove(&key) {
                 Some(seen) => fill(&mut cell, seen, told.remove(&key).unwrap_or_default()),
                 // A flow without observation was missed, for the reason of its job.
-                None => cell.facts.extend(image.reason.clone().map(|reason| ("reason".to_owned(), reason.into()))),
+                None => {
+                    cell.facts.extend(image.reason.clone().map(|reason| ("reason".to_owned(), reason.into())))
+                }
             }
             cells.push(cell);
         }
     }
+    sort(&mut cells);
+    Ok(cells)
+}
+
+/// By vantage, target, service.
+fn sort(cells: &mut [Cell]) {
     cells.sort_by(|a, b| {
         (&a.vantage, &a.target, a.address, a.service).cmp(&(&b.vantage, &b.target, b.address, b.service))
     });
-    Ok(cells)
 }
 
 fn fill(cell: &mut Cell, seen: Seen, facts: Facts) {

@@ -71,7 +71,10 @@ impl Services {
     }
 
     /// Makes room for what is to be observed, and begins a block of job numbers on a new day.
-    pub(crate) async fn prepare_blocks(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn prepare_blocks(&self) -> Result<()> {
         let mut connection = self.connection().await?;
         Ok(store::block::prepare(&mut connection).await?)
     }

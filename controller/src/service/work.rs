@@ -173,7 +173,8 @@ async fn flows(connection: &mut PgConnection, job: &Assigned) -> Result<(Vec<Ord
             targets.push(OrderTarget { host: task.host, address: task.address, domain: task.domain });
             targets.len() - 1
         });
-        let last_outcome = task.last_outcome.map(|letter| letter::outcome(letter.cast_unsigned())).transpose()?;
+        let last_outcome =
+            task.last_outcome.map(|letter| letter::outcome(letter.cast_unsigned())).transpose()?;
         let target = place(position)?;
         let kind = OrderTaskKind::Check { target, service: task.service, last_outcome, capture };
         tasks.push(OrderTask { number: number(task.number)?, kind });

@@ -84,7 +84,8 @@ pub(crate) async fn expired(connection: &mut PgConnection, keep: f64) -> Result<
 /// Also where a query that runs long reads the partitions: then nothing is done, and a later round tries again.
 pub(crate) async fn drop(connection: &mut PgConnection, block: i32) -> Result<()> {
     let mut transaction = connection.begin().await.named("beginning a transaction")?;
-    let (from, to) = (block.saturating_mul(NUMBERS), block.saturating_mul(NUMBERS).saturating_add(NUMBERS - 1));
+    let (from, to) =
+        (block.saturating_mul(NUMBERS), block.saturating_mul(NUMBERS).saturating_add(NUMBERS - 1));
     sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *transaction).await.named("limiting a wait")?;
     let deleted = sqlx::query("DELETE FROM block WHERE number = $1")
         .bind(block)

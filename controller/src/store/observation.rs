@@ -111,7 +111,8 @@ pub(crate) async fn of_tasks(connection: &mut PgConnection, tasks: &[(i32, i16)]
 }
 
 /// What [`details_of_jobs`] asks. Public for the test of its plan.
-pub const DETAILS_OF_JOBS: &str = "SELECT job, body::text FROM detail WHERE job = ANY($1) AND ($2 OR telling)";
+pub const DETAILS_OF_JOBS: &str =
+    "SELECT job, body::text FROM detail WHERE job = ANY($1) AND ($2 OR telling)";
 
 /// What was told of the observations of jobs, each by task; without `all`, only of those that are blocked or have changed.
 pub(crate) async fn details_of_jobs(

@@ -87,9 +87,10 @@ fn sheet(row: &PgRow) -> Result<(Pair, Sheet)> {
     let lasts = moments(&lists.last_seens, &lists.last_sweeps);
     let ends = firsts.into_iter().zip(lasts);
     let readings = services.iter().zip(outcomes.iter().zip(bys));
-    let sheet = readings.zip(ends.zip(&lists.sweeps)).map(|((service, (outcome, by)), ((first, last), sweeps))| {
-        Ok((*service, Span { reading: reading(*outcome, *by)?, first, last, sweeps: *sweeps }))
-    });
+    let sheet =
+        readings.zip(ends.zip(&lists.sweeps)).map(|((service, (outcome, by)), ((first, last), sweeps))| {
+            Ok((*service, Span { reading: reading(*outcome, *by)?, first, last, sweeps: *sweeps }))
+        });
     Ok((Pair { vantage: lists.vantage_id, target: lists.target_id }, sheet.collect::<Result<_>>()?))
 }
 
@@ -124,7 +125,7 @@ pub const ENDED: &str = "
 pub const ENDED_OF_VANTAGES: &str = "
     SELECT s.vantage_id, s.target_id, r.service_id, r.outcome, r.by, r.first_seen, r.first_sweep, r.last_seen,
            r.last_sweep, r.sweeps
-    FROM span s CROSS JOIN LATERAL unnest(s.ended) r WHERE s.vantage_id = ANY($1) AND r.last_seen >= $2";
+    FROM span s CROSS JOIN LATERAL unnest(s.ended) r WHERE s.vantage_id = ANY($1) AND r.first_seen <= $2";
 
 /// The earlier spans of these pairs, in no order.
 pub(crate) async fn ended(connection: &mut PgConnection, pairs: &[Pair]) -> Result<Vec<(Flow, Span)>> {
@@ -137,13 +138,13 @@ pub(crate) async fn ended(connection: &mut PgConnection, pairs: &[Pair]) -> Resu
     rows.iter().map(run).collect()
 }
 
-/// The earlier spans from these vantages that were seen then or later, in no order.
+/// The earlier spans from these vantages that had begun by then, in no order.
 pub(crate) async fn ended_of_vantages(
     connection: &mut PgConnection,
     vantages: &[i32],
-    since: jiff::Timestamp,
+    by: jiff::Timestamp,
 ) -> Result<Vec<(Flow, Span)>> {
-    let rows = sqlx::query(ENDED_OF_VANTAGES).bind(vantages).bind(since.to_sqlx()).fetch_all(connection).await;
+    let rows = sqlx::query(ENDED_OF_VANTAGES).bind(vantages).bind(by.to_sqlx()).fetch_all(connection).await;
     rows.named("reading the earlier spans of vantages")?.iter().map(run).collect()
 }
 

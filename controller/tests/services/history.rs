@@ -175,3 +175,30 @@ const OTHERS: &str = "
     SELECT id, task, sweep_id, vantage_id, 1, 'clock', 'ok', now(), probe_id FROM job, generate_series(1, 20) AS task;
     ANALYZE;
 ";
+
+#[tokio::test]
+async fn what_was_known_at_a_time_is_shown_and_nothing_else() {
+    let nights = five_nights().await;
+    let hours = jiff::SignedDuration::from_hours;
+    let shown = async |at: jiff::Timestamp, fresh: i64| -> Vec<(String, Option<jiff::Timestamp>)> {
+        let services = &nights.controller.services;
+        let matrix = services.matrix_at(at, hours(fresh), &Default::default()).await.unwrap();
+        assert_eq!((matrix.at, matrix.sweep.is_none()), (Some(at), true));
+        matrix.cells.iter().map(|cell| (cell.outcome.to_string(), cell.observed_at)).collect()
+    };
+    let all = |outcome: &str, at: Option<jiff::Timestamp>| (outcome.to_owned(), at);
+    assert_eq!(shown(at(0) - hours(1), 36).await, [], "nobody had tested anything");
+    let open = all("open", Some(at(0)));
+    assert_eq!(shown(at(1), 36).await, [open.clone(), open.clone(), open.clone(), open.clone()]);
+    // Between the last night on which the second flow was open and the first on which it was closed.
+    let before = shown(at(2) + hours(12), 36).await;
+    assert_eq!(before, [open.clone(), all("open", Some(at(2))), open.clone(), open.clone()]);
+    let after = shown(at(4) + hours(36), 36).await;
+    assert_eq!(after[..2], [all("open", Some(at(4))), all("closed", Some(at(4)))]);
+    let stale = shown(at(4) + hours(37), 36).await;
+    assert!(stale.iter().all(|cell| *cell == all("missed", None)), "{stale:?}");
+    assert_eq!(shown(at(4) + hours(37), 48).await[1], all("closed", Some(at(4))));
+    let place = sekisho::service::Place { site: Some("osaka".to_owned()), vantage: None };
+    let error = nights.controller.services.matrix_at(at(1), hours(1), &place).await.unwrap_err();
+    assert!(error.to_string().contains("no site \"osaka\""), "{error}");
+}

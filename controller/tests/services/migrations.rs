@@ -133,8 +133,10 @@ async fn what_was_observed_before_there_were_spans_has_its_spans() {
         spans,
         expected.map(|(reading, first, last, sweeps)| (reading.to_owned(), first, last, sweeps))
     );
-    let others: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM report.span WHERE service <> 'ldap'").fetch_one(&pool).await.unwrap();
+    let others: i64 = sqlx::query_scalar("SELECT count(*) FROM report.span WHERE service <> 'ldap'")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
     assert_eq!(others, 1, "a flow that was never tested has none");
 }
 

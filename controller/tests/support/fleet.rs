@@ -145,6 +145,11 @@ impl Controller {
     pub(crate) async fn count(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap()
     }
+
+    /// Changes the database behind the controller's back.
+    pub(crate) async fn change(&self, sql: &'static str) {
+        sqlx::query(sql).execute(&self.pool).await.unwrap();
+    }
 }
 
 /// Every domain and vantage, profile ports.

@@ -204,7 +204,7 @@ async fn check(
         tracing::error!(%error, "the checks of the vantage ended abnormally");
         Vec::new()
     });
-    Matrix { sweep: None, cells: cells.into_iter().map(|(_, cell)| cell).collect(), checks }
+    Matrix { sweep: None, at: None, cells: cells.into_iter().map(|(_, cell)| cell).collect(), checks }
 }
 
 fn cell(vantage: &str, target: &Target, service: Service, observed: Observed) -> Cell {
@@ -300,7 +300,7 @@ mod tests {
             facts: Facts::new(),
             observed_at: None,
         };
-        let well = Matrix { sweep: None, cells: Vec::new(), checks: vec![check] };
+        let well = Matrix { sweep: None, at: None, cells: Vec::new(), checks: vec![check] };
         assert_eq!(format!("{:?}", exit(&well, false)), format!("{:?}", ExitCode::SUCCESS));
         assert_eq!(format!("{:?}", exit(&well, true)), format!("{:?}", ExitCode::from(3)));
         let nothing = Matrix { checks: Vec::new(), ..well };

@@ -205,6 +205,9 @@ pub struct Matrix {
     /// The sweep; `None` for a local check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sweep: Option<SweepSummary>,
+    /// The time that it shows, where it is of no one sweep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
     /// One per flow.
     pub cells: Vec<Cell>,
     /// One per check of a vantage.

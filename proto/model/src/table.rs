@@ -120,6 +120,9 @@ fn sweep_line(out: &mut String, matrix: &Matrix) {
             sweep.missed
         );
     }
+    if let Some(at) = matrix.at {
+        _ = writeln!(out, "as known at {}\n", at.strftime("%Y-%m-%d %H:%M:%SZ"));
+    }
 }
 
 fn empty_line(matrix: &Matrix) -> &'static str {
@@ -128,6 +131,7 @@ fn empty_line(matrix: &Matrix) -> &'static str {
         Some(SweepState::Complete | SweepState::Partial | SweepState::Cancelled) => {
             "No flows: the sweep found no target to test. List targets in the inventory, or check the SRV records.\n"
         }
+        None if matrix.at.is_some() => "No flows: nothing had been tested by then.\n",
         None if matrix.checks.is_empty() => "No flows: nothing was tested.\n",
         None => "No flows.\n",
     }

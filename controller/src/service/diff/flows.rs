@@ -8,12 +8,7 @@ use sqlx::PgConnection;
 
 use crate::{
     service::{Result, matrix::Names},
-    store::{
-        self,
-        job::Image,
-        letter,
-        observation::Seen,
-    },
+    store::{self, job::Image, letter, observation::Seen},
 };
 
 /// A flow in a sweep.
@@ -83,7 +78,8 @@ pub(super) fn differing(before: &[Image], after: &[Image], all: bool) -> Differi
 fn by_vantage(images: &[Image]) -> BTreeMap<i32, Vec<Flow>> {
     let mut vantages: BTreeMap<i32, Vec<Flow>> = BTreeMap::new();
     for image in images {
-        let flow = |(task, target, service, letter)| Flow { target, service, letter, job: image.number, task };
+        let flow =
+            |(task, target, service, letter)| Flow { target, service, letter, job: image.number, task };
         vantages.entry(image.vantage_id).or_default().extend(image.flows().map(flow));
     }
     for flows in vantages.values_mut() {
@@ -98,7 +94,8 @@ impl Part {
         let place = |flow: &Flow| (flow.job, i16::try_from(flow.task).unwrap_or(i16::MAX));
         let tasks: Vec<(i32, i16)> = self.0.iter().map(|(_, flow)| place(flow)).collect();
         let seen = store::observation::of_tasks(connection, &tasks).await?;
-        let seen: HashMap<(i32, i16), Seen> = seen.into_iter().map(|seen| ((seen.job, seen.task), seen)).collect();
+        let seen: HashMap<(i32, i16), Seen> =
+            seen.into_iter().map(|seen| ((seen.job, seen.task), seen)).collect();
         let cell = |(vantage, flow): &(i32, Flow)| {
             let mut cell = names.blank(*vantage, flow.target, flow.service, letter::outcome(flow.letter)?)?;
             if let Some(seen) = seen.get(&place(flow)) {

@@ -44,12 +44,14 @@ pub(super) async fn date(
         !dated.flows.iter().any(|flow| newest_of(flow).is_some_and(|span| span.first <= dated.moment))
     };
     let mut ended: HashMap<Flow, Vec<Span>> = HashMap::new();
-    for (flow, span) in store::span::ended(connection, &pairs(dated.iter().flatten().filter(is_over))).await? {
+    for (flow, span) in store::span::ended(connection, &pairs(dated.iter().flatten().filter(is_over))).await?
+    {
         ended.entry(flow).or_default().push(span);
     }
     for (gap, dated) in gaps.iter_mut().zip(&dated) {
         let Some(Dated { flows, moment }) = dated else { continue };
-        let spans = flows.iter().flat_map(|flow| ended.get(flow).into_iter().flatten().chain(newest_of(flow)));
+        let spans =
+            flows.iter().flat_map(|flow| ended.get(flow).into_iter().flatten().chain(newest_of(flow)));
         let begun = spans.filter(|span| span.first <= *moment);
         gap.since = begun.max_by_key(|span| span.first).map(|span| span.first.at);
     }
@@ -78,7 +80,10 @@ struct Keys<'a> {
 impl<'a> Keys<'a> {
     fn of(names: &'a Names, cells: &'a [Cell]) -> Self {
         let seen = |cell: &'a Cell| {
-            Some(((cell.vantage.as_str(), cell.target.as_str(), cell.address, cell.service), cell.observed_at?))
+            Some((
+                (cell.vantage.as_str(), cell.target.as_str(), cell.address, cell.service),
+                cell.observed_at?,
+            ))
         };
         let mut targets: HashMap<(String, IpAddr), Vec<i32>> = HashMap::new();
         for target in names.targets.values() {
@@ -100,7 +105,10 @@ impl<'a> Keys<'a> {
         let targets = self.targets.get(&(gap.target.clone(), gap.address)).into_iter().flatten();
         let ends = self.vantages.get(gap.vantage.as_str()).zip(self.services.get(&gap.service));
         let flow = |target: &i32| {
-            ends.map(|(vantage, service)| Flow { pair: Pair { vantage: *vantage, target: *target }, service: *service })
+            ends.map(|(vantage, service)| Flow {
+                pair: Pair { vantage: *vantage, target: *target },
+                service: *service,
+            })
         };
         targets.filter_map(flow).collect()
     }

@@ -11,7 +11,10 @@ use uuid::Uuid;
 
 use super::{HandedIn, json};
 use crate::{
-    service::{Result, span::{self, News}},
+    service::{
+        Result,
+        span::{self, News},
+    },
     store::{
         self,
         job::{Counted, Locked},

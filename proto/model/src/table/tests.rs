@@ -40,7 +40,7 @@ fn cell(vantage: &str, service: &str, outcome: Outcome) -> Cell {
 }
 
 fn matrix(cells: Vec<Cell>) -> Matrix {
-    Matrix { sweep: None, cells, checks: vec![] }
+    Matrix { sweep: None, at: None, cells, checks: vec![] }
 }
 
 fn ports(vantage: &str, outcome: impl Fn(&str) -> Outcome) -> Vec<Cell> {
@@ -329,7 +329,7 @@ fn where_a_flow_ends_is_told() {
         if end {
             cell.facts.insert("filter-at".to_owned(), "last-hop-or-target".into());
         }
-        render(&Matrix { sweep: None, cells: vec![cell], checks: vec![] }, &PLAIN)
+        render(&Matrix { sweep: None, at: None, cells: vec![cell], checks: vec![] }, &PLAIN)
     };
     for (last, next, end, told) in [
         (Some("10.77.20.1"), Some("10.77.254.2"), false, "filtered between 10.77.20.1 and 10.77.254.2 ("),
