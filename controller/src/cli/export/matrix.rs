@@ -133,3 +133,40 @@ impl<'de, T: Deserialize<'de>, W> Visitor<'de> for Items<'_, T, W> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sekisho_model::Check;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::table::{Shape, sheet};
+
+    fn lines(answer: &str) -> Result<String, Option<anyhow::Error>> {
+        let mut sheet = sheet::<OfSweep<Check>, Vec<u8>>(Shape::Ndjson, CHECKS, Vec::new())?;
+        read(answer.as_bytes(), "checks", sheet.as_mut())?;
+        Ok(String::from_utf8(sheet.finish()?).unwrap())
+    }
+
+    #[test]
+    fn what_is_no_matrix_is_not_taken_for_an_empty_one() {
+        let sweep = json!({
+            "id": 7, "state": "complete", "profile": "ports", "started_at": "2026-11-20T02:00:00Z", "finished_at": null,
+            "planned": 1, "observed": 1, "missed": 0,
+        });
+        let check = json!({
+            "vantage": "東京", "domain": "corp.example", "target": null, "check": "clock", "status": "ok", "facts": {},
+            "observed_at": null, "later": [1],
+        });
+        let written = lines(&json!({ "checks": [check], "more": { "a": [] }, "sweep": sweep }).to_string());
+        // The map above is sorted by name: the rows come before their sweep.
+        assert!(matches!(written, Err(None)));
+        let whole =
+            format!(r#"{{"sweep":{sweep},"cells":[{{"any":1}}],"checks":[{check},{check}],"later":null}}"#);
+        assert_eq!(lines(&whole).unwrap().matches(r#"{"sweep":7,"vantage":"東京","#).count(), 2);
+        for strange in ["", "[]", "{}", r#"{"checks":[]}"#, whole.trim_end_matches('}'), &format!("{whole}x")]
+        {
+            assert!(matches!(lines(strange), Err(None)), "{strange}");
+        }
+    }
+}

@@ -98,3 +98,17 @@ fn a_closed_pipe_is_known_as_such_in_every_format() {
         assert!(crate::cli::output::is_broken_pipe(&error), "{shape:?}: {error:#}");
     }
 }
+
+#[test]
+fn parquet_keeps_a_bounded_number_of_rows_and_bytes() {
+    use ::parquet::file::reader::{FileReader, SerializedFileReader};
+    let group_sizes = |rows: Vec<Row>| -> Vec<i64> {
+        let file = write(Shape::Parquet, COLUMNS, rows, tempfile::tempfile().unwrap()).unwrap();
+        let reader = SerializedFileReader::new(file).unwrap();
+        reader.metadata().row_groups().iter().map(|group| group.num_rows()).collect()
+    };
+    assert_eq!(group_sizes(vec![Row::default(); 40_000]), [32_768, 7_232]);
+    let long = Row { facts: Some(json!("x".repeat(9 << 20))), ..Row::default() };
+    assert_eq!(group_sizes(vec![long; 3]), [2, 1]);
+    assert_eq!(group_sizes(vec![]), [0; 0]);
+}
