@@ -106,6 +106,13 @@ unit() {
     cargo test --workspace --lib --bins "${TARGETS[@]}"
 }
 
+# Readers of what is exported, from PyPI.
+readers() {
+    local place=target/readers
+    [[ -x $place/bin/pip ]] || python3 -m venv --clear "$place"
+    "$place/bin/pip" install --quiet --disable-pip-version-check --requirement tests/readers.txt
+}
+
 db() {
     pick controller/tests/*/main.rs
     cargo test --workspace "${TARGETS[@]}"
@@ -158,7 +165,7 @@ main() {
             ;;
         static) packages+=("${PACKAGES_STATIC[@]}") parts+=(static) ;;
         unit) parts+=(unit) ;;
-        db) packages+=("${PACKAGES_CONTROLLER[@]}") parts+=(programs db) ;;
+        db) packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_READERS[@]}") parts+=(programs readers db) ;;
         lab | e2e)
             root=yes
             mapfile -t -O "${#packages[@]}" packages < <(packages_lab)
@@ -174,8 +181,8 @@ main() {
     if ((${#wanted[@]} == 0)); then
         root=yes
         mapfile -t -O "${#packages[@]}" packages < <(packages_lab)
-        packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_STATIC[@]}")
-        parts=(static programs all)
+        packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_READERS[@]}" "${PACKAGES_STATIC[@]}")
+        parts=(static programs readers all)
     fi
     [[ ! $root || $(id -u) -eq 0 ]] ||
         die "run this as root: the lab needs network namespaces (for example: sudo tests/run.sh ${wanted[*]})"

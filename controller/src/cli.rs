@@ -5,6 +5,7 @@ mod client;
 mod connection;
 mod diff;
 mod duration;
+mod export;
 mod gaps;
 mod history;
 mod matrix;
@@ -12,6 +13,7 @@ mod output;
 mod probe;
 mod serve;
 mod sweep;
+mod table;
 mod time;
 mod watch;
 
@@ -88,6 +90,9 @@ enum Command {
     Gaps(gaps::GapsArgs),
     /// Show since when a flow is as it is, and what it was before.
     History(history::HistoryArgs),
+    /// Write results as files for other programs: CSV, JSON, Parquet.
+    #[command(subcommand)]
+    Export(export::ExportCommand),
 }
 
 /// Runs the command of this process's arguments.
@@ -126,6 +131,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Diff(args) => block_on(diff::run(args, &global)),
         Command::Gaps(args) => block_on(gaps::run(args, &global)),
         Command::History(args) => block_on(history::run(args, &global)),
+        Command::Export(command) => block_on(export::run(command, &global)),
     }
 }
 

@@ -96,4 +96,5 @@ fn api() -> OpenApiRouter<Web> {
         .routes(routes!(diff::vantages))
         .routes(routes!(gaps::show))
         .routes(routes!(history::show))
+        .routes(routes!(history::spans))
 }

@@ -39,7 +39,7 @@ pub use enrolment::{EnrolRequest, Enrolled, EnrolmentToken, Renewed};
 pub use error::{Error, Result};
 pub use gaps::SweepGaps;
 pub use health::{Health, HealthCheck};
-pub use history::{FlowName, HistorySpan};
+pub use history::{FlowName, HistorySpan, SpanFilter, SpanPage, Spanned};
 pub use inventory::InventoryChanges;
 pub use issuer::{CertificateIssuer, IssueError, Issued};
 pub use matrix::{FRESH, Place};

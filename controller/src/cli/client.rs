@@ -1,9 +1,14 @@
 //! The operators' API, called.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    fs::File,
+    io::{Seek, Write},
+    net::IpAddr,
+    time::Duration,
+};
 
 use anyhow::{Context, anyhow};
-use reqwest::{Method, RequestBuilder, StatusCode, Url};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::connection::{Connection, Global};
@@ -59,7 +64,8 @@ impl Client {
         let base = address(&server)?;
         let mut builder = reqwest::Client::builder()
             .connect_timeout(CONNECT)
-            .timeout(ANSWER)
+            // Of silence: a long answer may take its time.
+            .read_timeout(ANSWER)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("sekisho/", env!("CARGO_PKG_VERSION")));
         if is_local(&base) {
@@ -77,6 +83,24 @@ impl Client {
         query: &[(&str, &str)],
     ) -> Result<T, ClientError> {
         self.send(doing, self.request(Method::GET, path).query(query)).await
+    }
+
+    /// An answer that may be too large for memory: in a file without a name, to be read from its beginning.
+    pub(super) async fn download(
+        &self,
+        doing: &str,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> anyhow::Result<File> {
+        let mut response = self.answer(doing, self.request(Method::GET, path).query(query)).await?;
+        let store =
+            || format!("cannot {doing}: cannot keep the answer in {}", std::env::temp_dir().display());
+        let mut file = tempfile::tempfile().with_context(store)?;
+        while let Some(piece) = response.chunk().await.map_err(|error| self.unreachable(doing, &error))? {
+            file.write_all(&piece).with_context(store)?;
+        }
+        file.rewind().with_context(store)?;
+        Ok(file)
     }
 
     pub(super) async fn post<T: DeserializeOwned>(
@@ -111,22 +135,24 @@ impl Client {
         doing: &str,
         request: RequestBuilder,
     ) -> Result<T, ClientError> {
-        let doing = doing.to_owned();
-        let unreachable = |error: reqwest::Error| ClientError::Unreachable {
-            doing: doing.clone(),
-            server: self.base.clone(),
-            said: innermost(&error),
-        };
+        let response = self.answer(doing, request).await?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(|error| self.unreachable(doing, &error))?;
+        serde_json::from_slice(&body).map_err(|_| self.strange_with(doing, status))
+    }
+
+    /// An answer whose status says that all went well.
+    async fn answer(&self, doing: &str, request: RequestBuilder) -> Result<Response, ClientError> {
+        let unreachable = |error| self.unreachable(doing, &error);
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
-        let body = response.bytes().await.map_err(unreachable)?;
-        if status.is_success()
-            && let Ok(value) = serde_json::from_slice(&body)
-        {
-            return Ok(value);
+        if status.is_success() {
+            return Ok(response);
         }
-        let server = self.base.clone();
+        let body = response.bytes().await.map_err(unreachable)?;
+        let doing = doing.to_owned();
         if status == StatusCode::UNAUTHORIZED {
+            let server = self.base.clone();
             return Err(ClientError::Token { doing, server, source_of_token: self.token_source.clone() });
         }
         match serde_json::from_slice::<ErrorBody>(&body) {
@@ -135,8 +161,22 @@ impl Client {
                 Err(ClientError::Refused { doing, status, message })
             }
             Ok(ErrorBody { error }) => Err(ClientError::Refused { doing, status, message: error.message }),
-            Err(_) => Err(ClientError::Strange { doing, server, status }),
+            Err(_) => Err(self.strange_with(&doing, status)),
         }
+    }
+
+    fn unreachable(&self, doing: &str, error: &reqwest::Error) -> ClientError {
+        let (doing, server) = (doing.to_owned(), self.base.clone());
+        ClientError::Unreachable { doing, server, said: innermost(error) }
+    }
+
+    /// The answer came, and is not what a controller says.
+    pub(super) fn strange(&self, doing: &str) -> ClientError {
+        self.strange_with(doing, StatusCode::OK)
+    }
+
+    fn strange_with(&self, doing: &str, status: StatusCode) -> ClientError {
+        ClientError::Strange { doing: doing.to_owned(), server: self.base.clone(), status }
     }
 }
 

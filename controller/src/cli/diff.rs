@@ -5,13 +5,14 @@ use std::{collections::BTreeMap, fmt::Write};
 use anyhow::bail;
 use clap::{Args, builder::PossibleValuesParser};
 use sekisho_domain::compare::{Change, Contrast, Kind};
-use sekisho_model::{Outcome, SweepState, SweepSummary, table};
+use sekisho_model::{Outcome, SweepState, SweepSummary, table::plain};
 
 use super::{
     Exit,
     client::Client,
     connection::Global,
-    output::{self, FormatArg, Rows},
+    output::{self, FormatArg},
+    table::{Column, address, flag, text, word},
 };
 use crate::service::{SweepDiff, VantageDiff};
 
@@ -53,7 +54,7 @@ async fn sweeps(args: &DiffArgs, from: &str, to: &str, global: &Global) -> anyho
     let client = Client::new(global)?;
     let doing = format!("compare sweeps {from} and {to}");
     let diff: SweepDiff = client.get(&doing, &["diff"], &[("from", from), ("to", to)]).await?;
-    output::print(args.format.format, &diff, || rows(&diff.difference.changes, ""), || report(&diff))?;
+    output::print(args.format.format, &diff, (CHANGES, &diff.difference.changes), || report(&diff))?;
     let is_named = |change: &Change| args.fail_on.iter().any(|kind| kind == change.kind.word());
     if diff.difference.changes.iter().any(is_named) {
         return Ok(Exit::Found);
@@ -71,8 +72,8 @@ async fn vantages(
     let doing = format!("compare vantages {from} and {to} in sweep {sweep}");
     let query = [("sweep", sweep), ("from", from.as_str()), ("to", to.as_str())];
     let diff: VantageDiff = client.get(&doing, &["diff", "vantages"], &query).await?;
-    let rows = |none| vantage_rows(&diff.contrasts.changes, none);
-    output::print(args.format.format, &diff, || rows(""), || vantage_report(&diff, &rows("-")))?;
+    let rows = (CONTRASTS, &diff.contrasts.changes);
+    output::print(args.format.format, &diff, rows, || vantage_report(&diff))?;
     Ok(exit(&[&diff.sweep]))
 }
 
@@ -82,60 +83,31 @@ pub(super) fn exit(sweeps: &[&SweepSummary]) -> Exit {
     if sweeps.iter().all(is_complete) { Exit::Fine } else { Exit::Incomplete }
 }
 
-fn rows(changes: &[Change], none: &str) -> Rows {
-    let row = |change: &Change| {
-        vec![
-            change.kind.to_string(),
-            change.vantage.clone(),
-            change.target.clone(),
-            change.address.to_string(),
-            change.service.name(),
-            or(change.from, none),
-            or(change.to, none),
-            or(change.by, none),
-            or(change.expected, none),
-            change.confirmed.to_string(),
-        ]
-    };
-    Rows {
-        header: vec![
-            "kind",
-            "vantage",
-            "target",
-            "address",
-            "service",
-            "from",
-            "to",
-            "by",
-            "expected",
-            "confirmed",
-        ],
-        rows: changes.iter().map(row).collect(),
-    }
-}
+/// Changes between sweeps, as rows.
+const CHANGES: &[Column<Change>] = &[
+    text("kind", |change| word(Some(change.kind))),
+    text("vantage", |change| Some(change.vantage.clone())),
+    text("target", |change| Some(change.target.clone())),
+    address("address", |change| word(Some(change.address))),
+    text("service", |change| Some(change.service.name())),
+    text("from", |change| word(change.from)),
+    text("to", |change| word(change.to)),
+    address("by", |change| word(change.by)),
+    text("expected", |change| word(change.expected)),
+    flag("confirmed", |change| Some(change.confirmed)),
+];
 
-fn vantage_rows(changes: &[Contrast], none: &str) -> Rows {
-    let row = |change: &Contrast| {
-        vec![
-            change.kind.to_string(),
-            change.target.clone(),
-            change.address.to_string(),
-            change.service.name(),
-            or(change.from, none),
-            or(change.to, none),
-            or(change.from_by, none),
-            or(change.to_by, none),
-        ]
-    };
-    Rows {
-        header: vec!["kind", "target", "address", "service", "from", "to", "from_by", "to_by"],
-        rows: changes.iter().map(row).collect(),
-    }
-}
-
-pub(super) fn or<T: ToString>(value: Option<T>, none: &str) -> String {
-    value.map_or_else(|| none.to_owned(), |value| value.to_string())
-}
+/// Differences between vantages, as rows.
+const CONTRASTS: &[Column<Contrast>] = &[
+    text("kind", |change| word(Some(change.kind))),
+    text("target", |change| Some(change.target.clone())),
+    address("address", |change| word(Some(change.address))),
+    text("service", |change| Some(change.service.name())),
+    text("from", |change| word(change.from)),
+    text("to", |change| word(change.to)),
+    address("from_by", |change| word(change.from_by)),
+    address("to_by", |change| word(change.to_by)),
+];
 
 fn report(diff: &SweepDiff) -> String {
     let mut out = String::new();
@@ -145,9 +117,9 @@ fn report(diff: &SweepDiff) -> String {
     let (untested, changed): (Vec<Change>, Vec<Change>) =
         diff.difference.changes.iter().cloned().partition(|change| change.kind == Kind::Untested);
     out.push('\n');
-    out.push_str(&output::columns(&rows(&changed, "-"), "no change of any tested flow"));
+    out.push_str(&output::columns(CHANGES, &changed, "no change of any tested flow"));
     for ((vantage, why), count) in reasons(diff, &untested) {
-        _ = writeln!(out, "untested: {}", table::plain(&format!("{vantage}: {} {why}", flows(count))));
+        _ = writeln!(out, "untested: {}", plain(&format!("{vantage}: {} {why}", flows(count))));
     }
     let mut counts: BTreeMap<Kind, usize> = BTreeMap::new();
     for change in &diff.difference.changes {
@@ -177,14 +149,14 @@ fn reasons(diff: &SweepDiff, untested: &[Change]) -> BTreeMap<(String, String), 
     reasons
 }
 
-fn vantage_report(diff: &VantageDiff, rows: &Rows) -> String {
+fn vantage_report(diff: &VantageDiff) -> String {
     let alike = flows(diff.contrasts.unchanged);
     format!(
         "{}\n\n{}\nfirst {}, second {}; alike: {alike}\n",
         headline(&diff.sweep),
-        output::columns(rows, "no difference"),
-        table::plain(&diff.from),
-        table::plain(&diff.to),
+        output::columns(CONTRASTS, &diff.contrasts.changes, "no difference"),
+        plain(&diff.from),
+        plain(&diff.to),
     )
 }
 
@@ -194,7 +166,7 @@ pub(super) fn headline(sweep: &SweepSummary) -> String {
     format!(
         "sweep {id} {}, profile {}, started {}: {} planned, {observed} observed, {missed} missed",
         state.word(),
-        table::plain(profile),
+        plain(profile),
         output::time(*started_at),
         sweep.planned_words(),
     )
@@ -250,10 +222,10 @@ mod tests {
     }
 
     #[test]
-    fn rows_have_the_columns_of_their_header() {
-        let rows = rows(&diff().difference.changes, "");
-        assert_eq!(rows.rows.len(), 4);
-        assert_eq!((rows.header.len(), rows.rows[3][5].as_str()), (rows.rows[0].len(), ""));
+    fn csv_leaves_empty_what_is_not_there() {
+        let csv = output::csv(CHANGES, &diff().difference.changes);
+        assert_eq!(csv.lines().count(), 5);
+        assert_eq!(csv.lines().last().unwrap(), "untested,vlan20,dc1,10.0.0.10,ldaps,,open,,,true");
     }
 
     #[test]

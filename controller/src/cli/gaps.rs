@@ -7,15 +7,16 @@ use sekisho_domain::{
     attribution::{Between, Cause, Control, ControlKind, Group},
     gaps::{Gap, GapKind, Gaps},
 };
-use sekisho_model::table;
+use sekisho_model::table as drawn;
 
 use super::{
     Exit,
-    client::Client,
+    client::{Client, ClientError},
     connection::Global,
-    diff::{exit, flows, headline, or},
+    diff::{exit, flows, headline},
     matrix::PlaceArgs,
-    output::{self, Format, FormatArg, Rows},
+    output::{self, Format, FormatArg},
+    table::{Column, address, integer, text, time, word},
 };
 use crate::service::SweepGaps;
 
@@ -39,66 +40,45 @@ const NAMES: usize = 6;
 
 pub(super) async fn run(args: GapsArgs, global: &Global) -> anyhow::Result<Exit> {
     let client = Client::new(global)?;
-    let doing = format!("show the gaps of sweep {}", args.sweep);
-    let found: SweepGaps = client.get(&doing, &["gaps"], &args.place.with(&[("sweep", &args.sweep)])).await?;
+    let found = fetch(&client, &args.sweep, &args.place).await?;
     let Gaps { gaps, .. } = &found.gaps;
-    output::print(args.format.format, gaps, || rows(gaps, ""), || report(&found))?;
+    output::print(args.format.format, gaps, (GAPS, gaps), || report(&found))?;
     if args.format.format != Format::Table {
         policies(&found.gaps).iter().for_each(|line| output::note(line));
     }
     Ok(end(&found))
 }
 
-fn end(found: &SweepGaps) -> Exit {
+/// Policy against a sweep.
+pub(super) async fn fetch(client: &Client, sweep: &str, place: &PlaceArgs) -> Result<SweepGaps, ClientError> {
+    client.get(&format!("show the gaps of sweep {sweep}"), &["gaps"], &place.with(&[("sweep", sweep)])).await
+}
+
+/// Whether there is anything, or could be.
+pub(super) fn end(found: &SweepGaps) -> Exit {
     if found.gaps.gaps.is_empty() { exit(&[&found.sweep]) } else { Exit::Found }
 }
 
-fn rows(gaps: &[Gap], none: &str) -> Rows {
-    let row = |gap: &Gap| {
-        let between = gap.between.as_ref();
-        vec![
-            gap.kind.word().to_owned(),
-            gap.policy.clone(),
-            gap.vantage.clone(),
-            gap.target.clone(),
-            gap.address.to_string(),
-            gap.service.name(),
-            gap.transport.to_string(),
-            or(gap.port, none),
-            gap.expected.to_string(),
-            gap.outcome.to_string(),
-            gap.cause.to_string(),
-            or(gap.by, none),
-            or(between.and_then(|between| between.last_hop), none),
-            or(between.and_then(|between| between.next_hop), none),
-            or(gap.since, none),
-            or(gap.control.as_ref().map(open), none),
-            or(gap.group, none),
-        ]
-    };
-    Rows {
-        header: vec![
-            "kind",
-            "policy",
-            "vantage",
-            "target",
-            "address",
-            "service",
-            "transport",
-            "port",
-            "expected",
-            "outcome",
-            "cause",
-            "by",
-            "last_hop",
-            "next_hop",
-            "since",
-            "control",
-            "group",
-        ],
-        rows: gaps.iter().map(row).collect(),
-    }
-}
+/// Gaps and exposures, as rows.
+pub(super) const GAPS: &[Column<Gap>] = &[
+    text("kind", |gap| Some(gap.kind.word().to_owned())),
+    text("policy", |gap| Some(gap.policy.clone())),
+    text("vantage", |gap| Some(gap.vantage.clone())),
+    text("target", |gap| Some(gap.target.clone())),
+    address("address", |gap| word(Some(gap.address))),
+    text("service", |gap| Some(gap.service.name())),
+    text("transport", |gap| word(Some(gap.transport))),
+    integer("port", |gap| gap.port.map(i64::from)),
+    text("expected", |gap| word(Some(gap.expected))),
+    text("outcome", |gap| word(Some(gap.outcome))),
+    text("cause", |gap| word(Some(gap.cause))),
+    address("by", |gap| word(gap.by)),
+    address("last_hop", |gap| word(gap.between?.last_hop)),
+    address("next_hop", |gap| word(gap.between?.next_hop)),
+    time("since", |gap| gap.since),
+    text("control", |gap| gap.control.as_ref().map(open)),
+    integer("group", |gap| gap.group.and_then(|group| group.try_into().ok())),
+];
 
 /// `dc1 smb from vlan10`.
 fn open(control: &Control) -> String {
@@ -109,7 +89,7 @@ fn report(found: &SweepGaps) -> String {
     let all = &found.gaps;
     let mut out = format!("{}\n\n", headline(&found.sweep));
     for (number, group) in all.groups.iter().enumerate() {
-        _ = writeln!(out, "{}. {}", number.saturating_add(1), table::plain(&sentence(group)));
+        _ = writeln!(out, "{}. {}", number.saturating_add(1), drawn::plain(&sentence(group)));
         let of_group = all.gaps.iter().filter(|gap| gap.group == Some(number));
         out.push_str(&listed(of_group));
         out.push('\n');
@@ -121,7 +101,7 @@ fn report(found: &SweepGaps) -> String {
         out.push('\n');
     }
     for line in policies(all) {
-        _ = writeln!(out, "{}", table::plain(&line));
+        _ = writeln!(out, "{}", drawn::plain(&line));
     }
     let gaps = all.gaps.len().saturating_sub(exposed.len());
     let decided: usize = all.policies.iter().map(|policy| policy.decided).sum();
@@ -154,7 +134,7 @@ fn listed<'a>(gaps: impl Iterator<Item = &'a Gap>) -> String {
             format!("policy {}", gap.policy),
         ]
     };
-    table::columns(&gaps.map(row).collect::<Vec<_>>())
+    drawn::columns(&gaps.map(row).collect::<Vec<_>>())
 }
 
 /// One cause: where, what, and the control that proves it.
@@ -212,7 +192,7 @@ fn names(all: &[String]) -> String {
 }
 
 /// What there is to say about policies.
-fn policies(gaps: &Gaps) -> Vec<String> {
+pub(super) fn policies(gaps: &Gaps) -> Vec<String> {
     if gaps.policies.is_empty() {
         return vec!["the inventory has no policy: add [[policy]] tables, and apply it".to_owned()];
     }

@@ -4,11 +4,12 @@ use clap::Args;
 
 use super::{
     Exit,
-    client::Client,
+    client::{Client, ClientError},
     connection::Global,
-    output::{self, FormatArg, Rows, time},
+    output::{self, FormatArg, time},
+    table::{self, Column, address, integer, text, word},
 };
-use crate::service::HistorySpan;
+use crate::service::{FlowName, HistorySpan};
 
 /// Show since when a flow is as it is, and what it was before.
 #[derive(Debug, Args)]
@@ -34,24 +35,36 @@ pub(super) struct HistoryArgs {
 
 pub(super) async fn run(args: HistoryArgs, global: &Global) -> anyhow::Result<Exit> {
     let HistoryArgs { vantage, target, service, limit, format } = args;
-    let most = limit.to_string();
-    let query = [("vantage", &*vantage), ("target", &*target), ("service", &*service), ("limit", &*most)];
-    let client = Client::new(global)?;
-    let spans: Vec<HistorySpan> = client.get("show the history", &["history"], &query).await?;
-    let flow = format!("{service} of {target} from {vantage}");
-    output::print(format.format, &spans, || rows(&spans, "", |at| at.to_string()), || table(&flow, &spans))?;
+    let name = FlowName { vantage, target, service };
+    let spans = fetch(&Client::new(global)?, "show the history", &name, limit).await?;
+    let rows = spans.iter().map(|span| FlowSpan { flow: name.clone(), span: span.clone() });
+    output::print(format.format, &spans, (SPANS, rows), || drawn(&name, &spans))?;
     if spans.len() >= usize::try_from(limit)? {
         output::note(&format!("these are the newest {limit} spans; --limit shows more"));
     }
     Ok(Exit::Fine)
 }
 
+/// The newest spans of a flow, newest first.
+pub(super) async fn fetch(
+    client: &Client,
+    doing: &str,
+    FlowName { vantage, target, service }: &FlowName,
+    limit: u32,
+) -> Result<Vec<HistorySpan>, ClientError> {
+    let most = limit.to_string();
+    let query = [("vantage", &**vantage), ("target", &**target), ("service", &**service), ("limit", &*most)];
+    client.get(doing, &["history"], &query).await
+}
+
 /// A sentence, and the spans that it is taken from.
-fn table(flow: &str, spans: &[HistorySpan]) -> String {
+fn drawn(name: &FlowName, spans: &[HistorySpan]) -> String {
+    let flow = format!("{} of {} from {}", name.service, name.target, name.vantage);
     let Some(sentence) = sentence(spans) else {
         return format!("{flow}: never tested\n");
     };
-    format!("{flow}: {sentence}\n\n{}", output::columns(&rows(spans, "-", time), ""))
+    let rows = spans.iter().map(|span| FlowSpan { flow: name.clone(), span: span.clone() });
+    format!("{flow}: {sentence}\n\n{}", output::columns(SPANS, rows, ""))
 }
 
 /// `open since 2026-11-01 02:00:07Z, 24 sweeps; before that rejected by 10.77.20.1`
@@ -69,21 +82,26 @@ fn words(span: &HistorySpan) -> String {
     format!("{}{}", span.outcome, by.unwrap_or_default())
 }
 
-fn rows(spans: &[HistorySpan], none: &str, show_time: impl Fn(jiff::Timestamp) -> String) -> Rows {
-    let row = |span: &HistorySpan| {
-        vec![
-            span.outcome.to_string(),
-            span.by.map_or_else(|| none.to_owned(), |by| by.to_string()),
-            show_time(span.first_seen),
-            show_time(span.last_seen),
-            span.sweeps.to_string(),
-        ]
-    };
-    Rows {
-        header: vec!["outcome", "by", "first_seen", "last_seen", "sweeps"],
-        rows: spans.iter().map(row).collect(),
-    }
+/// A span, and the flow that it is of.
+pub(super) struct FlowSpan {
+    pub(super) flow: FlowName,
+    pub(super) span: HistorySpan,
 }
+
+/// Spans of any flow, as rows.
+pub(super) const FLOW_SPANS: &[Column<FlowSpan>] = &[
+    text("vantage", |row| Some(row.flow.vantage.clone())),
+    text("target", |row| Some(row.flow.target.clone())),
+    text("service", |row| Some(row.flow.service.clone())),
+    text("outcome", |row| word(Some(row.span.outcome))),
+    address("by", |row| word(row.span.by)),
+    table::time("first_seen", |row| Some(row.span.first_seen)),
+    table::time("last_seen", |row| Some(row.span.last_seen)),
+    integer("sweeps", |row| Some(row.span.sweeps)),
+];
+
+/// The same without the flow, for those who named one.
+const SPANS: &[Column<FlowSpan>] = FLOW_SPANS.split_at(3).1;
 
 #[cfg(test)]
 mod tests {
@@ -99,14 +117,18 @@ mod tests {
             {"outcome": "open", "by": null, "first_seen": "2026-11-01T02:00:07Z", "last_seen": "2026-11-24T02:00:09Z", "sweeps": 24},
             {"outcome": "rejected", "by": "10.77.20.1", "first_seen": "2026-10-01T02:00:07Z", "last_seen": "2026-10-31T02:00:05Z", "sweeps": 1},
         ]));
-        let text = table("smb of dc1 from vlan20", &spans);
+        let name = FlowName { vantage: "vlan20".into(), target: "dc1".into(), service: "smb".into() };
+        let text = drawn(&name, &spans);
         let said = "smb of dc1 from vlan20: open since 2026-11-01 02:00:07Z, 24 sweeps; before that rejected by 10.77.20.1\n\n";
         assert!(text.starts_with(said), "{text}");
         assert_eq!(text.lines().count(), 5, "{text}");
         let only = sentence(&spans[1..]).unwrap();
         assert_eq!(only, "rejected by 10.77.20.1 since 2026-10-01 02:00:07Z, 1 sweep");
-        assert_eq!(table("smb of dc1 from vlan20", &[]), "smb of dc1 from vlan20: never tested\n");
-        let rows = rows(&spans, "", |at| at.to_string());
-        assert_eq!(rows.rows[0], ["open", "", "2026-11-01T02:00:07Z", "2026-11-24T02:00:09Z", "24"]);
+        assert_eq!(drawn(&name, &[]), "smb of dc1 from vlan20: never tested\n");
+        let csv =
+            output::csv(SPANS, spans.iter().map(|span| FlowSpan { flow: name.clone(), span: span.clone() }));
+        let newest =
+            "outcome,by,first_seen,last_seen,sweeps\nopen,,2026-11-01T02:00:07Z,2026-11-24T02:00:09Z,24\n";
+        assert!(csv.starts_with(newest), "{csv}");
     }
 }

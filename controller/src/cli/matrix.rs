@@ -1,13 +1,14 @@
 //! `sekisho matrix`.
 
 use clap::Args;
-use sekisho_model::{Cell, Check, Facts, Matrix, SweepState, SweepSummary, table};
+use sekisho_model::{Cell, Check, Facts, Matrix, SweepState, SweepSummary, table::render};
 
 use super::{
     Exit,
     client::{Client, ClientError},
     connection::Global,
-    output::{self, Format, FormatArg, Rows},
+    output::{self, Format, FormatArg},
+    table::{Column, address, flag, integer, json, text, time, word},
 };
 
 /// Show a sweep: vantages against services, what blocks, and the checks of the vantages.
@@ -82,9 +83,9 @@ async fn show_checks(
     format: Format,
 ) -> anyhow::Result<Exit> {
     let matrix = fetch(client, sweep, place).await?;
-    let rows = || check_rows(&matrix);
+    let rows = || of_sweep(&matrix, &matrix.checks);
     let none = "no checks: the profile of the sweep has none, or none is done yet";
-    output::print(format, &matrix.checks, rows, || output::columns(&rows(), none))?;
+    output::print(format, &matrix.checks, (CHECKS, rows()), || output::columns(CHECKS, rows(), none))?;
     Ok(matrix.sweep.as_ref().map_or(Exit::Fine, exit))
 }
 
@@ -100,7 +101,8 @@ pub(super) async fn show(
 }
 
 fn print(matrix: &Matrix, format: Format, global: &Global) -> anyhow::Result<Exit> {
-    output::print(format, matrix, || rows(matrix), || table::render(matrix, &output::style(global)))?;
+    let rows = of_sweep(matrix, &matrix.cells);
+    output::print(format, matrix, (FLOWS, rows), || render(matrix, &output::style(global)))?;
     Ok(matrix.sweep.as_ref().map_or(Exit::Fine, exit))
 }
 
@@ -116,90 +118,52 @@ pub(super) fn exit(sweep: &SweepSummary) -> Exit {
     }
 }
 
-fn rows(matrix: &Matrix) -> Rows {
-    let sweep = matrix.sweep.as_ref().map(|sweep| sweep.id.to_string()).unwrap_or_default();
-    Rows {
-        header: vec![
-            "sweep",
-            "vantage",
-            "subnet",
-            "target",
-            "address",
-            "service",
-            "transport",
-            "port",
-            "outcome",
-            "by",
-            "rtt_us",
-            "attempts",
-            "confirmed",
-            "facts",
-            "observed_at",
-            "need",
-        ],
-        rows: matrix.cells.iter().map(|cell| row(&sweep, cell)).collect(),
-    }
+/// A flow or a check, and the sweep that it is of.
+pub(super) struct OfSweep<T> {
+    pub(super) sweep: Option<i64>,
+    pub(super) item: T,
 }
 
-fn row(sweep: &str, cell: &Cell) -> Vec<String> {
-    vec![
-        sweep.to_owned(),
-        cell.vantage.clone(),
-        maybe(cell.subnet),
-        cell.target.clone(),
-        cell.address.to_string(),
-        cell.service.name(),
-        cell.transport.to_string(),
-        maybe(cell.port),
-        cell.outcome.to_string(),
-        maybe(cell.by),
-        maybe(cell.rtt_us),
-        cell.attempts.to_string(),
-        cell.confirmed.to_string(),
-        facts(&cell.facts),
-        maybe(cell.observed_at),
-        cell.need.to_string(),
-    ]
+/// The flows of a matrix, as rows.
+pub(super) const FLOWS: &[Column<OfSweep<Cell>>] = &[
+    integer("sweep", |row| row.sweep),
+    text("vantage", |row| Some(row.item.vantage.clone())),
+    address("subnet", |row| word(row.item.subnet)),
+    text("target", |row| Some(row.item.target.clone())),
+    address("address", |row| word(Some(row.item.address))),
+    text("service", |row| Some(row.item.service.name())),
+    text("transport", |row| word(Some(row.item.transport))),
+    integer("port", |row| row.item.port.map(i64::from)),
+    text("outcome", |row| word(Some(row.item.outcome))),
+    address("by", |row| word(row.item.by)),
+    integer("rtt_us", |row| row.item.rtt_us.map(i64::from)),
+    integer("attempts", |row| Some(row.item.attempts.into())),
+    flag("confirmed", |row| Some(row.item.confirmed)),
+    json("facts", |row| facts(&row.item.facts)),
+    time("observed_at", |row| row.item.observed_at),
+    text("need", |row| word(Some(row.item.need))),
+];
+
+/// The checks of a matrix, as rows.
+pub(super) const CHECKS: &[Column<OfSweep<Check>>] = &[
+    integer("sweep", |row| row.sweep),
+    text("vantage", |row| Some(row.item.vantage.clone())),
+    text("domain", |row| Some(row.item.domain.clone())),
+    text("target", |row| row.item.target.clone()),
+    address("address", |row| word(row.item.address)),
+    text("check", |row| word(Some(row.item.check))),
+    text("status", |row| word(Some(row.item.status))),
+    json("facts", |row| facts(&row.item.facts)),
+    time("observed_at", |row| row.item.observed_at),
+];
+
+fn of_sweep<T: Clone>(matrix: &Matrix, items: &[T]) -> impl Iterator<Item = OfSweep<T>> {
+    let sweep = matrix.sweep.as_ref().map(|sweep| sweep.id);
+    items.iter().map(move |item| OfSweep { sweep, item: item.clone() })
 }
 
-fn check_rows(matrix: &Matrix) -> Rows {
-    let sweep = maybe(matrix.sweep.as_ref().map(|sweep| sweep.id));
-    let row = |check: &Check| {
-        vec![
-            sweep.clone(),
-            check.vantage.clone(),
-            check.domain.clone(),
-            maybe(check.target.as_ref()),
-            maybe(check.address),
-            check.check.to_string(),
-            check.status.to_string(),
-            facts(&check.facts),
-            maybe(check.observed_at),
-        ]
-    };
-    Rows {
-        header: vec![
-            "sweep",
-            "vantage",
-            "domain",
-            "target",
-            "address",
-            "check",
-            "status",
-            "facts",
-            "observed_at",
-        ],
-        rows: matrix.checks.iter().map(row).collect(),
-    }
-}
-
-fn maybe<T: ToString>(value: Option<T>) -> String {
-    value.map(|value| value.to_string()).unwrap_or_default()
-}
-
-fn facts(facts: &Facts) -> String {
-    let facts: Vec<String> = facts.iter().map(|(name, fact)| format!("{name}={fact}")).collect();
-    facts.join("; ")
+fn facts(facts: &Facts) -> Option<serde_json::Value> {
+    serde_json::to_value(facts).ok()
 }
 
 #[cfg(test)]
@@ -221,13 +185,17 @@ mod tests {
             }],
         });
         let matrix: Matrix = serde_json::from_value(matrix).unwrap();
-        for rows in [rows(&matrix), check_rows(&matrix)] {
-            assert_eq!(rows.rows.len(), 1);
-            assert_eq!(rows.header.len(), rows.rows[0].len());
-        }
-        let cell = &rows(&matrix).rows[0];
-        assert_eq!((cell[7].as_str(), cell[15].as_str()), ("49671", "recommended"));
-        let check = &check_rows(&matrix).rows[0];
-        assert_eq!(check[5..8], ["computer-account", "warning", "computer=PC8; reason=exists"]);
+        let flows = output::csv(FLOWS, of_sweep(&matrix, &matrix.cells));
+        assert_eq!(
+            flows,
+            "sweep,vantage,subnet,target,address,service,transport,port,outcome,by,rtt_us,attempts,confirmed,facts,observed_at,need\n\
+             ,vlan20,,dc1,10.0.0.10,rpc-lsa,tcp,49671,open,,900,1,false,port=49671,2026-11-20T02:00:00Z,recommended\n"
+        );
+        let checks = output::csv(CHECKS, of_sweep(&matrix, &matrix.checks));
+        assert_eq!(
+            checks,
+            "sweep,vantage,domain,target,address,check,status,facts,observed_at\n\
+             ,vlan20,corp.example,,,computer-account,warning,computer=PC8; reason=exists,2026-11-20T02:00:00Z\n"
+        );
     }
 }

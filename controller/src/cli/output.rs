@@ -1,13 +1,19 @@
 //! What commands print.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    borrow::Borrow,
+    io::{self, IsTerminal, Write},
+};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use sekisho_model::table::{self, Style};
+use sekisho_model::table::{self as drawn, Style};
 use serde::Serialize;
 
-use super::connection::{Color, Global};
+use super::{
+    connection::{Color, Global},
+    table::{Column, Csv, Shape, Value, write},
+};
 
 /// How a reading command prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -28,66 +34,69 @@ pub(super) struct FormatArg {
     pub(super) format: Format,
 }
 
-/// Rows under a header, for tables and CSV alike.
-pub(super) struct Rows {
-    pub(super) header: Vec<&'static str>,
-    pub(super) rows: Vec<Vec<String>>,
-}
-
-/// Prints one result in the wanted format; `table` draws it for people.
-pub(super) fn print<T: Serialize>(
+/// Prints one result in the wanted format: `rows` under `columns` as CSV, and `table` draws it for people.
+pub(super) fn print<T: Serialize, R: 'static>(
     format: Format,
     value: &T,
-    rows: impl FnOnce() -> Rows,
+    (columns, rows): (&'static [Column<R>], impl IntoIterator<Item: Borrow<R>>),
     table: impl FnOnce() -> String,
 ) -> anyhow::Result<()> {
     match format {
         Format::Table => text(&table()),
         Format::Json => text(&format!("{}\n", serde_json::to_string_pretty(value)?)),
-        Format::Csv => text(&csv(&rows())),
+        Format::Csv => {
+            let mut out = write(Shape::Csv(Csv::Lines), columns, rows, io::stdout())?;
+            out.flush().context(STDOUT)
+        }
     }
 }
 
-/// Prints rows as aligned columns, or says that there are none.
-pub(super) fn columns(rows: &Rows, none: &str) -> String {
-    if rows.rows.is_empty() {
-        return format!("{none}\n");
-    }
-    let header: Vec<String> = rows.header.iter().map(|name| name.to_uppercase()).collect();
-    let lines: Vec<Vec<String>> = std::iter::once(header).chain(rows.rows.iter().cloned()).collect();
-    table::columns(&lines)
+/// Rows as aligned columns for people, or that there are none.
+pub(super) fn columns<R>(
+    columns: &[Column<R>],
+    rows: impl IntoIterator<Item: Borrow<R>>,
+    none: &str,
+) -> String {
+    let header = columns.iter().map(|column| column.name.to_uppercase()).collect();
+    let line = |row: &R| columns.iter().map(|column| shown(&column.value(row))).collect();
+    let mut lines: Vec<Vec<String>> = vec![header];
+    lines.extend(rows.into_iter().map(|row| line(row.borrow())));
+    if lines.len() == 1 { format!("{none}\n") } else { drawn::columns(&lines) }
 }
+
+/// One row, a line for each column.
+pub(super) fn record<R>(columns: &[Column<R>], row: &R) -> String {
+    let line = |column: &Column<R>| vec![column.name.to_owned(), shown(&column.value(row))];
+    drawn::columns(&columns.iter().map(line).collect::<Vec<_>>())
+}
+
+/// A value, as tables show it.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Time(at) => time(*at),
+        Value::Null
+        | Value::Text(_)
+        | Value::Integer(_)
+        | Value::Address(_)
+        | Value::Json(_)
+        | Value::Bool(_) => {
+            let text = value.to_string();
+            if text.is_empty() { "-".to_owned() } else { text }
+        }
+    }
+}
+
+const STDOUT: &str = "cannot write to standard output";
 
 pub(super) fn text(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to standard output")
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context(STDOUT)
 }
 
 /// What is for the person at the terminal and not part of the result.
 pub(super) fn note(text: &str) {
     // Without a place to write it there is nobody to tell.
-    _ = writeln!(io::stderr(), "{}", table::plain(text));
-}
-
-/// RFC 4180, with line feeds. A text that a spreadsheet would take for a formula gets an apostrophe before it: names and
-/// facts come from strangers too.
-fn csv(rows: &Rows) -> String {
-    let header = rows.header.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    std::iter::once(&header)
-        .chain(&rows.rows)
-        .map(|row| row.iter().map(|field| quoted(field)).collect::<Vec<_>>().join(",") + "\n")
-        .collect()
-}
-
-fn quoted(field: &str) -> String {
-    let is_formula = field.starts_with(['=', '+', '-', '@', '\t', '\r']) && field.parse::<f64>().is_err();
-    let harmless = if is_formula { format!("'{field}") } else { field.to_owned() };
-    let field = harmless.as_str();
-    if field.contains([',', '"', '\n', '\r']) || field.starts_with(' ') || field.ends_with(' ') {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field.to_owned()
-    }
+    _ = writeln!(io::stderr(), "{}", drawn::plain(text));
 }
 
 /// How tables are to look on this standard output.
@@ -139,40 +148,25 @@ pub(super) fn time(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
-/// A time that may not be there.
-pub(super) fn maybe_time(at: Option<jiff::Timestamp>) -> String {
-    at.map_or_else(|| "-".to_owned(), time)
+/// Rows as the CSV that reading commands print.
+#[cfg(test)]
+pub(super) fn csv<R: 'static>(
+    columns: &'static [Column<R>],
+    rows: impl IntoIterator<Item: Borrow<R>>,
+) -> String {
+    String::from_utf8(write(Shape::Csv(Csv::Lines), columns, rows, Vec::new()).unwrap()).unwrap()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::table, *};
+
+    const IDS: &[Column<Option<i64>>] = &[table::integer("id", |id| *id)];
 
     #[test]
-    fn csv_quotes_what_needs_it() {
-        let rows = Rows {
-            header: vec!["vantage", "facts"],
-            rows: vec![
-                vec!["本社".into(), "say \"no\", twice\nor more".into()],
-                vec!["a b".into(), String::new()],
-            ],
-        };
-        assert_eq!(csv(&rows), "vantage,facts\n本社,\"say \"\"no\"\", twice\nor more\"\na b,\n");
-    }
-
-    #[test]
-    fn csv_holds_no_formula_of_a_stranger() {
-        for field in ["=1+1", "+x", "-x", "@SUM(A1)", "\t=1"] {
-            assert!(quoted(field).contains(&format!("'{field}")), "{field}");
-        }
-        for field in ["-12", "+1.5", "a=b", "-0"] {
-            assert_eq!(quoted(field), field);
-        }
-    }
-
-    #[test]
-    fn an_empty_list_says_so() {
-        let rows = Rows { header: vec!["id"], rows: vec![] };
-        assert_eq!(columns(&rows, "no probes"), "no probes\n");
+    fn a_list_shows_what_is_not_there_and_that_it_is_empty() {
+        assert_eq!(columns(IDS, [None, Some(-7)], "no probes"), "ID\n-\n-7\n");
+        assert_eq!(columns(IDS, [None; 0], "no probes"), "no probes\n");
+        assert_eq!(record(IDS, &None), "id  -\n");
     }
 }

@@ -9,7 +9,8 @@ use super::{
     client::Client,
     connection::Global,
     duration,
-    output::{self, Format, FormatArg, Rows, maybe_time, time},
+    output::{self, Format, FormatArg},
+    table::{self, Column, integer, text, word},
 };
 use crate::{
     http::{EnrolmentTokenRequest, PrintedToken},
@@ -71,7 +72,7 @@ pub(super) async fn run(command: ProbeCommand, global: &Global) -> anyhow::Resul
         ProbeCommand::List(FormatArg { format }) => {
             let probes: Vec<ProbeSummary> = client.get("list the probes", &["probes"], &[]).await?;
             let none = "no probes; make a token for one with: sekisho probe token --vantage NAME";
-            output::print(format, &probes, || rows(&probes), || output::columns(&short_rows(&probes), none))?;
+            output::print(format, &probes, (PROBES, &probes), || output::columns(LISTED, &probes, none))?;
         }
         ProbeCommand::Show(args) => {
             let doing = format!("show probe {}", args.id);
@@ -93,87 +94,40 @@ async fn token(client: &Client, args: TokenArgs) -> anyhow::Result<()> {
     let request = EnrolmentTokenRequest { vantage: args.vantage, ttl: args.ttl };
     let made: PrintedToken = client.post(&doing, &["enrolment-tokens"], &request).await?;
     if std::io::stderr().is_terminal() {
-        output::note(&format!("for one probe in {}, until {}:", made.vantage, time(made.expires_at)));
+        output::note(&format!("for one probe in {}, until {}:", made.vantage, output::time(made.expires_at)));
     }
     output::text(&format!("{}\n", made.token))
 }
 
 fn show(format: Format, probe: &ProbeSummary) -> anyhow::Result<()> {
-    let probes = std::slice::from_ref(probe);
-    output::print(
-        format,
-        probe,
-        || rows(probes),
-        || {
-            let Rows { header, rows } = rows(probes);
-            let lines: Vec<Vec<String>> = header
-                .into_iter()
-                .map(str::to_owned)
-                .zip(rows.into_iter().flatten())
-                .map(|(name, value)| vec![name, if value.is_empty() { "-".to_owned() } else { value }])
-                .collect();
-            sekisho_model::table::columns(&lines)
-        },
-    )
+    output::print(format, probe, (PROBES, [probe]), || output::record(PROBES, probe))
 }
 
 /// What a person looks for in a list.
-fn short_rows(probes: &[ProbeSummary]) -> Rows {
-    let row = |probe: &ProbeSummary| {
-        vec![
-            probe.id.to_string(),
-            probe.vantage.clone(),
-            probe.host.clone(),
-            probe.status.word().to_owned(),
-            maybe_time(probe.seen_at),
-            probe.version.clone(),
-            probe.spooled.to_string(),
-        ]
-    };
-    Rows {
-        header: vec!["id", "vantage", "host", "status", "seen", "version", "spooled"],
-        rows: probes.iter().map(row).collect(),
-    }
-}
+const LISTED: &[Column<ProbeSummary>] = &[
+    text("id", |probe| word(Some(probe.id))),
+    text("vantage", |probe| Some(probe.vantage.clone())),
+    text("host", |probe| Some(probe.host.clone())),
+    text("status", |probe| Some(probe.status.word().to_owned())),
+    table::time("seen", |probe| probe.seen_at),
+    text("version", |probe| Some(probe.version.clone())),
+    integer("spooled", |probe| Some(probe.spooled)),
+];
 
 /// Everything.
-fn rows(probes: &[ProbeSummary]) -> Rows {
-    let maybe = |at: Option<jiff::Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
-    let row = |probe: &ProbeSummary| {
-        vec![
-            probe.id.to_string(),
-            probe.vantage.clone(),
-            probe.host.clone(),
-            probe.version.clone(),
-            probe.status.word().to_owned(),
-            probe.enrolled_at.to_string(),
-            maybe(probe.seen_at),
-            maybe(probe.revoked_at),
-            maybe(probe.certificate_not_after),
-            probe.icmp.clone().unwrap_or_default(),
-            probe.services.join(" "),
-            probe.spooled.to_string(),
-            probe.clock_offset_us.map(|us| us.to_string()).unwrap_or_default(),
-            probe.controller.map(|id| id.to_string()).unwrap_or_default(),
-        ]
-    };
-    Rows {
-        header: vec![
-            "id",
-            "vantage",
-            "host",
-            "version",
-            "status",
-            "enrolled_at",
-            "seen_at",
-            "revoked_at",
-            "certificate_not_after",
-            "icmp",
-            "services",
-            "spooled",
-            "clock_offset_us",
-            "controller",
-        ],
-        rows: probes.iter().map(row).collect(),
-    }
-}
+const PROBES: &[Column<ProbeSummary>] = &[
+    text("id", |probe| word(Some(probe.id))),
+    text("vantage", |probe| Some(probe.vantage.clone())),
+    text("host", |probe| Some(probe.host.clone())),
+    text("version", |probe| Some(probe.version.clone())),
+    text("status", |probe| Some(probe.status.word().to_owned())),
+    table::time("enrolled_at", |probe| Some(probe.enrolled_at)),
+    table::time("seen_at", |probe| probe.seen_at),
+    table::time("revoked_at", |probe| probe.revoked_at),
+    table::time("certificate_not_after", |probe| probe.certificate_not_after),
+    text("icmp", |probe| probe.icmp.clone()),
+    text("services", |probe| Some(probe.services.join(" "))),
+    integer("spooled", |probe| Some(probe.spooled)),
+    integer("clock_offset_us", |probe| probe.clock_offset_us),
+    text("controller", |probe| word(probe.controller)),
+];

@@ -8,7 +8,8 @@ use super::{
     client::Client,
     connection::Global,
     matrix,
-    output::{self, Format, FormatArg, Rows, time},
+    output::{self, Format, FormatArg},
+    table::{Column, integer, text, time, word},
     watch,
 };
 use crate::service::{JobKind, JobState, JobSummary, SweepDetail, SweepPhase, SweepRef, SweepRequest};
@@ -102,12 +103,8 @@ pub(super) async fn run(command: SweepCommand, global: &Global) -> anyhow::Resul
             let sweeps: Vec<SweepSummary> =
                 client.get("list the sweeps", &["sweeps"], &[("limit", &limit)]).await?;
             let none = "no sweeps yet; start one with: sekisho sweep run --wait";
-            output::print(
-                format.format,
-                &sweeps,
-                || rows(&sweeps, "", |at| at.to_string()),
-                || output::columns(&rows(&sweeps, "-", time), none),
-            )?;
+            let table = || output::columns(SWEEPS, &sweeps, none);
+            output::print(format.format, &sweeps, (SWEEPS, &sweeps), table)?;
             Ok(Exit::Fine)
         }
         SweepCommand::Show(args) => {
@@ -174,12 +171,8 @@ pub(super) async fn fetch(client: &Client, sweep: &str) -> Result<SweepDetail, s
 }
 
 fn show(format: Format, detail: &SweepDetail) -> anyhow::Result<()> {
-    output::print(
-        format,
-        detail,
-        || job_rows(&detail.jobs),
-        || format!("{}\n{}", headline(detail), output::columns(&job_rows(&detail.jobs), "no jobs yet")),
-    )
+    let jobs = || output::columns(JOBS, &detail.jobs, "no jobs yet");
+    output::print(format, detail, (JOBS, &detail.jobs), || format!("{}\n{}", headline(detail), jobs()))
 }
 
 pub(super) fn headline(detail: &SweepDetail) -> String {
@@ -195,50 +188,42 @@ pub(super) fn headline(detail: &SweepDetail) -> String {
     format!("sweep {id} {}, profile {profile}: {counts}{note}", state.word())
 }
 
-fn rows(sweeps: &[SweepSummary], none: &str, show_time: impl Fn(jiff::Timestamp) -> String) -> Rows {
-    let row = |sweep: &SweepSummary| {
-        vec![
-            sweep.id.to_string(),
-            sweep.state.word().to_owned(),
-            sweep.profile.clone(),
-            show_time(sweep.started_at),
-            sweep.finished_at.map_or_else(|| none.to_owned(), &show_time),
-            sweep.planned.to_string(),
-            sweep.observed.to_string(),
-            sweep.missed.to_string(),
-        ]
-    };
-    Rows {
-        header: vec!["id", "state", "profile", "started_at", "finished_at", "planned", "observed", "missed"],
-        rows: sweeps.iter().map(row).collect(),
+/// Sweeps, as rows.
+const SWEEPS: &[Column<SweepSummary>] = &[
+    integer("id", |sweep| Some(sweep.id)),
+    text("state", |sweep| Some(sweep.state.word().to_owned())),
+    text("profile", |sweep| Some(sweep.profile.clone())),
+    time("started_at", |sweep| Some(sweep.started_at)),
+    time("finished_at", |sweep| sweep.finished_at),
+    integer("planned", |sweep| Some(sweep.planned)),
+    integer("observed", |sweep| Some(sweep.observed)),
+    integer("missed", |sweep| Some(sweep.missed)),
+];
+
+/// Jobs of a sweep, as rows.
+const JOBS: &[Column<JobSummary>] = &[
+    text("vantage", |job| Some(job.vantage.clone())),
+    text("kind", |job| Some(kind(job.kind).to_owned())),
+    text("state", |job| Some(state(job.state).to_owned())),
+    integer("planned", |job| Some(job.planned)),
+    integer("observed", |job| Some(job.observed)),
+    integer("missed", |job| Some(job.missed)),
+    text("reason", |job| job.reason.clone()),
+    text("probe", |job| word(job.probe)),
+];
+
+const fn kind(kind: JobKind) -> &'static str {
+    match kind {
+        JobKind::Discovery => "discovery",
+        JobKind::Check => "check",
+        JobKind::Vantage => "vantage",
     }
 }
 
-fn job_rows(jobs: &[JobSummary]) -> Rows {
-    let row = |job: &JobSummary| {
-        vec![
-            job.vantage.clone(),
-            match job.kind {
-                JobKind::Discovery => "discovery",
-                JobKind::Check => "check",
-                JobKind::Vantage => "vantage",
-            }
-            .to_owned(),
-            match job.state {
-                JobState::Queued => "queued",
-                JobState::Assigned => "assigned",
-                JobState::Finished => "finished",
-            }
-            .to_owned(),
-            job.planned.to_string(),
-            job.observed.to_string(),
-            job.missed.to_string(),
-            job.reason.clone().unwrap_or_default(),
-            job.probe.map(|id| id.to_string()).unwrap_or_default(),
-        ]
-    };
-    Rows {
-        header: vec!["vantage", "kind", "state", "planned", "observed", "missed", "reason", "probe"],
-        rows: jobs.iter().map(row).collect(),
+const fn state(state: JobState) -> &'static str {
+    match state {
+        JobState::Queued => "queued",
+        JobState::Assigned => "assigned",
+        JobState::Finished => "finished",
     }
 }

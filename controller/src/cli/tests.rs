@@ -47,6 +47,10 @@ fn the_contract_of_the_command_line_parses() {
         "gaps --sweep latest~2 --format csv",
         "gaps --format json",
         "history --vantage v --target dc1.corp.example --service smb --limit 5 --format json",
+        "export matrix --sweep latest~1 --format parquet --output f --force",
+        "export matrix --checks --format csv --no-bom --output -",
+        "export history --vantage v --target t --service smb --since 2026-11-01T00:00:00+09:00 --format ndjson",
+        "export gaps --sweep 17 --format json",
         "matrix --sweep latest~1 --format csv --color never --data-dir d",
     ] {
         let words = std::iter::once("sekisho").chain(line.split(' '));

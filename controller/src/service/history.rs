@@ -1,4 +1,6 @@
-//! The history of one flow.
+//! The history of one flow, and of many.
+
+mod page;
 
 use std::{cmp::Reverse, net::IpAddr};
 
@@ -11,6 +13,8 @@ use utoipa::ToSchema;
 
 use super::{Error, Result, Services, sweep::unknown};
 use crate::store::{self, history::Candidate, span::Pair};
+
+pub use page::{SpanFilter, SpanPage, Spanned};
 
 /// Most spans in one answer: the newest ones.
 const MOST: u32 = 10_000;

@@ -20,6 +20,7 @@ mod checks;
 mod comparison;
 mod dispatch;
 mod enrolment;
+mod exports;
 mod history;
 mod inventory;
 mod link;

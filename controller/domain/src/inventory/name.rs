@@ -150,6 +150,16 @@ mod tests {
     }
 
     #[test]
+    fn labels_are_words_of_any_script() {
+        for label in ["tokyo", "東京・本社（3階）", "a b, \"c\"", &"京".repeat(64)] {
+            assert_eq!(label.parse::<Label>().unwrap().as_str(), label);
+        }
+        for label in ["", " a", "a\u{3000}", "a\nb", "\u{1b}[2J", &"京".repeat(65)] {
+            assert!(label.parse::<Label>().is_err(), "{label:?}");
+        }
+    }
+
+    #[test]
     fn dns_names_are_normalised_and_checked() {
         assert_eq!("CORP.Example.".parse::<DnsName>().unwrap().as_str(), "corp.example");
         for name in ["", ".", "a..b", "-a.b", "a-.b", "a b", "10.0.0.1", "例え.example", &"a".repeat(64)] {
