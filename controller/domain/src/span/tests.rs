@@ -37,47 +37,30 @@ fn read_off(observations: &[Observed]) -> Vec<Span> {
 #[derive(Default)]
 struct Kept {
     observations: Vec<Observed>,
-    spans: BTreeMap<Moment, Span>,
+    /// Oldest first.
+    spans: Vec<Span>,
 }
 
 impl Kept {
-    /// No more than the store is asked for: what the batch overlaps, and the nearest on both sides.
-    fn around(&self, batch: &[Observed]) -> Vec<Span> {
-        let from = batch.iter().map(|o| o.moment).min().unwrap();
-        let to = batch.iter().map(|o| o.moment).max().unwrap();
-        let before = self.spans.range(..=from).next_back();
-        let amid = self.spans.range(from..=to).filter(|(first, _)| **first > from);
-        let after = self.spans.range(to..).find(|(first, _)| **first > to);
-        before.into_iter().chain(amid).chain(after).map(|(_, span)| *span).collect()
-    }
-
+    /// Weaves what the controller weaves: the newest span alone, unless something is from before it.
     fn hand_in(&mut self, batch: &[Observed]) {
         let mut known: BTreeSet<Moment> = self.observations.iter().map(|o| o.moment).collect();
         // What is there already is no news, as the key of an observation has it.
         let new: Vec<Observed> = batch.iter().filter(|o| known.insert(o.moment)).copied().collect();
-        if new.is_empty() {
-            return;
-        }
         self.observations.extend(&new);
-        let before = self.around(&new);
+        let newest = self.spans.len().saturating_sub(1);
+        let is_late = |newest: &Span| new.iter().any(|observed| observed.moment < newest.first);
+        let from = if self.spans.last().is_some_and(is_late) { 0 } else { newest };
+        let before = self.spans.split_off(from);
         let within: Vec<Moment> = torn(&before, &new)
             .iter()
             .flat_map(|span| self.observations.iter().map(|o| o.moment).filter(|moment| span.holds(*moment)))
             .collect();
-        let Changes { insert, update, delete } = changes(&before, &weave(&before, &within, &new));
-        for first in delete {
-            assert!(self.spans.remove(&first).is_some());
-        }
-        for span in update {
-            assert!(self.spans.insert(span.first, span).is_some_and(|old| old.reading == span.reading));
-        }
-        for span in insert {
-            assert!(self.spans.insert(span.first, span).is_none());
-        }
+        self.spans.extend(weave(&before, &within, &new));
     }
 
     fn spans(&self) -> Vec<Span> {
-        self.spans.values().copied().collect()
+        self.spans.clone()
     }
 }
 
@@ -155,16 +138,31 @@ proptest! {
 }
 
 #[test]
-fn an_unchanged_night_updates_and_a_change_inserts() {
+fn an_unchanged_night_makes_the_span_longer_and_a_change_begins_one() {
     let span = read_off(&[observed(1, 1, 0), observed(2, 2, 0)]);
-    let after = |new| changes(&span, &weave(&span, &[], &[new]));
-    let same = after(observed(3, 3, 0));
-    assert_eq!((same.insert.len(), same.update.len(), same.delete.len()), (0, 1, 0));
-    assert_eq!((same.update[0].sweeps, same.update[0].last.sweep), (3, 3));
-    let other = after(observed(3, 3, 1));
-    assert_eq!((other.insert.len(), other.update.len(), other.delete.len()), (1, 0, 0));
-    let earlier = after(observed(0, 3, 0));
-    assert_eq!((earlier.insert.len(), earlier.update.len(), earlier.delete.len()), (1, 0, 1));
+    let same = weave(&span, &[], &[observed(3, 3, 0)]);
+    assert_eq!((same.len(), same[0].first, same[0].sweeps, same[0].last.sweep), (1, span[0].first, 3, 3));
+    assert_eq!(weave(&span, &[], &[observed(3, 3, 1)])[..1], span);
+    assert_eq!(weave(&span, &[], &[observed(0, 3, 0)])[0].first.sweep, 3);
+}
+
+#[test]
+fn a_time_is_in_the_span_before_it_for_as_long_as_that_is_fresh() {
+    let spans = read_off(&[observed(10, 1, 0), observed(20, 2, 0), observed(50, 3, 1)]);
+    let at = |second: i64| Timestamp::from_second(second).unwrap();
+    let then = |second| super::then(spans.iter().rev(), at(second), SignedDuration::from_secs(15));
+    assert_eq!(then(9), None);
+    for (second, expected) in [
+        (10, Then::Known(spans[0])),
+        (15, Then::Known(spans[0])),
+        (35, Then::Known(spans[0])),
+        (36, Then::Stale(spans[0])),
+        (49, Then::Stale(spans[0])),
+        (50, Then::Known(spans[1])),
+        (66, Then::Stale(spans[1])),
+    ] {
+        assert_eq!(then(second), Some(expected), "{second}");
+    }
 }
 
 #[test]
