@@ -2,7 +2,7 @@
 //!
 //! Functions take a connection, so that services decide what belongs to one transaction. Times are compared with the
 //! database's clock only. Locks are taken in this order, so that no two transactions wait for each other: the
-//! inventory (advisory), a probe, a sweep, jobs by id, the spans of a vantage (advisory), targets. A transaction that
+//! inventory (advisory), a schedule, a probe, a sweep, jobs by id, the spans of a vantage (advisory), targets. A transaction that
 //! holds jobs never asks for a sweep.
 
 pub(crate) mod audit;
@@ -23,6 +23,8 @@ pub(crate) mod matrix;
 pub(crate) mod observation;
 pub(crate) mod operator;
 pub(crate) mod probe;
+pub(crate) mod schedule;
+pub(crate) mod schedule_run;
 pub(crate) mod service;
 pub(crate) mod session;
 pub mod span;

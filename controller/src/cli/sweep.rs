@@ -148,7 +148,7 @@ async fn start(client: &Client, args: RunArgs, global: &Global) -> anyhow::Resul
     Ok(Exit::Fine)
 }
 
-async fn finish(
+pub(super) async fn finish(
     client: &Client,
     detail: SweepDetail,
     format: Format,
@@ -171,7 +171,7 @@ pub(super) async fn fetch(client: &Client, sweep: &str) -> Result<SweepDetail, s
     client.get(&format!("show sweep {sweep}"), &["sweeps", sweep], &[]).await
 }
 
-fn show(format: Format, detail: &SweepDetail) -> anyhow::Result<()> {
+pub(super) fn show(format: Format, detail: &SweepDetail) -> anyhow::Result<()> {
     output::print(
         format,
         detail,

@@ -14,6 +14,8 @@ mod fleet;
 mod link_support;
 #[path = "../support/nights.rs"]
 mod nights;
+#[path = "../support/schedules.rs"]
+mod schedules;
 
 mod attacks;
 mod checks;
@@ -27,5 +29,6 @@ mod migrations;
 mod observations;
 mod operators;
 mod outage;
+mod schedule_runs;
 mod spans;
 mod sweeps;
