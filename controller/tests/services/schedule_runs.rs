@@ -156,7 +156,13 @@ async fn a_pause_ends_by_itself() {
     .unwrap();
     assert_eq!(controller.schedule("nightly").await.summary.state, ScheduleState::Active);
     controller.not_looked_for(12).await;
-    assert_eq!(controller.newest_run("nightly").await.state, "started");
+    // Nobody has to ask.
+    let _background = controller.background();
+    let runs = wait_for("the run", || async {
+        Some(controller.schedule("nightly").await.runs).filter(|runs| !runs.is_empty())
+    })
+    .await;
+    assert_eq!(reasons(&runs), ["started"]);
 }
 
 #[tokio::test]
@@ -278,6 +284,8 @@ async fn a_change_of_the_schedule_runs_no_night_twice() {
     controller.not_looked_for(12).await;
     assert_eq!(controller.newest_run("nightly").await.sweep.unwrap().id, sweep);
     assert_eq!(controller.count("SELECT count(*) FROM schedule_run").await, 1);
+    let settled = "SELECT count(*) FROM schedule WHERE look_at > now() + interval '1 hour'";
+    assert_eq!(controller.count(settled).await, 1, "it goes on from there");
     controller.apply_schedules(&[]).await;
     assert_eq!(controller.services.schedules().await.unwrap(), []);
     assert_eq!(controller.count("SELECT count(*) FROM schedule_run").await, 1, "what was stays known");

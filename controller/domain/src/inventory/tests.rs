@@ -119,6 +119,13 @@ window = "9w"
     }
 }
 
+#[test]
+fn the_example_file_is_an_inventory() {
+    let text = include_str!("../../../../deploy/examples/inventory.toml");
+    let example = Inventory::parse("deploy/examples/inventory.toml", text).unwrap();
+    assert_eq!(example.schedules[0].name.as_str(), "nightly");
+}
+
 /// A schedule with these fields besides those that it must have.
 fn schedule(more: &str) -> String {
     format!(
