@@ -141,14 +141,16 @@ impl Timetable {
         self.clock.read(text)
     }
 
+    /// The blackout that a time lies in.
+    #[must_use]
+    pub fn blackout_at(&self, at: Timestamp) -> Option<Days> {
+        let day = self.clock.wall(at).date();
+        self.blackout.iter().find(|days| days.contains(day)).copied()
+    }
+
     /// The blackout in which a run would start, or in which it was due.
     fn blackout(&self, run: Run) -> Option<Days> {
         self.blackout_at(run.due).or_else(|| self.blackout_at(run.start))
-    }
-
-    fn blackout_at(&self, at: Timestamp) -> Option<Days> {
-        let day = self.clock.wall(at).date();
-        self.blackout.iter().find(|days| days.contains(day)).copied()
     }
 
     /// Every run that starts after `since`.

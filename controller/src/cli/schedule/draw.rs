@@ -206,12 +206,14 @@ pub(super) fn forecast(forecast: &SweepForecast) -> String {
     if !without.is_empty() {
         _ = writeln!(out, "no probe is connected, so everything would be missed: {}", without.join(", "));
     }
-    _ = writeln!(
-        out,
-        "from {} s (every flow answers at once) to {} s (every flow is silent), at the rates that probes have unless their \
+    if forecast.vantages.iter().any(|vantage| vantage.estimate.is_some()) {
+        _ = writeln!(
+            out,
+            "from {} s (every flow answers at once) to {} s (every flow is silent), at the rates that probes have unless their \
          scope files say otherwise; the window is {} s",
-        forecast.fastest_seconds, forecast.slowest_seconds, forecast.window_seconds
-    );
+            forecast.fastest_seconds, forecast.slowest_seconds, forecast.window_seconds
+        );
+    }
     _ = writeln!(out, "what binds: {}", limit(&forecast.limit));
     for note in &forecast.notes {
         _ = writeln!(out, "{note}");

@@ -11,9 +11,12 @@ use sekisho_domain::{
         self, Limits,
         checks::{self, Scene},
     },
-    schedule::estimate::{Estimate, Load, estimate},
+    schedule::{
+        Timetable,
+        estimate::{Estimate, Load, estimate},
+    },
 };
-use sekisho_model::rates::Rates;
+use sekisho_model::{CheckKind, rates::Rates};
 use sekisho_proto::limits;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -198,6 +201,8 @@ fn forecast(
         address: target.address,
         origin: if target.listed { "inventory" } else { "discovered" }.to_owned(),
     };
+    // A controller has no credentials for it, and never plans it.
+    let is_planned = |check: &&CheckKind| **check != CheckKind::JoinRights;
     let slowest = vantages.iter().filter_map(|vantage| vantage.estimate).max_by_key(|e| e.slowest_seconds);
     let planned_checks: usize = vantages.iter().map(|vantage| vantage.checks).sum();
     let planned = planned_checks + vantages.iter().map(|vantage| vantage.flows).sum::<usize>();
@@ -212,7 +217,7 @@ fn forecast(
         schedule: schedule.name.to_string(),
         profile: wanted.profile.clone(),
         services: wanted.contents.services.iter().map(|service| service.name()).collect(),
-        checks: wanted.contents.checks.iter().map(ToString::to_string).collect(),
+        checks: wanted.contents.checks.iter().filter(is_planned).map(ToString::to_string).collect(),
         targets: content.targets.iter().map(target).collect(),
         planned,
         planned_checks,
@@ -245,7 +250,11 @@ fn notes(standing: &Standing, wanted: &Wanted, planned: usize) -> Vec<String> {
         notes
             .push(format!("sweep {sweep} of this schedule has not ended: until it has, no other is started"));
     }
-    if pause(standing).is_some_and(|pause| pause.holds(standing.now.to_jiff())) {
+    let now = standing.now.to_jiff();
+    if let Some(days) = Timetable::of(&standing.definition.0).blackout_at(now) {
+        notes.push(format!("today is in the blackout {days}: by itself the schedule starts nothing"));
+    }
+    if pause(standing).is_some_and(|pause| pause.holds(now)) {
         notes.push("the schedule is paused: by itself it starts nothing".to_owned());
     }
     notes
