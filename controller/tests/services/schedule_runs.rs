@@ -177,6 +177,8 @@ async fn nothing_is_started_in_a_blackout_but_by_hand() {
     assert_eq!((run.state.as_str(), run.reason.as_deref()), ("skipped", Some("blackout")));
     assert!(run.detail.unwrap().contains(&format!("{}..{}", days[0], days[1])));
     assert_eq!(controller.count("SELECT count(*) FROM sweep").await, 0);
+    let notes = controller.services.forecast_schedule("nightly").await.unwrap().notes;
+    assert!(notes.iter().any(|note| note.contains("today is in the blackout")), "{notes:?}");
     controller.services.run_schedule(&operator(), "nightly").await.unwrap();
     assert_eq!(
         controller.count("SELECT count(*) FROM sweep WHERE actor = 'test' AND schedule IS NULL").await,
