@@ -11,6 +11,7 @@ mod history;
 mod matrix;
 mod output;
 mod probe;
+mod schedule;
 mod serve;
 mod sweep;
 mod table;
@@ -82,6 +83,9 @@ enum Command {
     /// Test flows: start a sweep, watch it, cancel it, list them.
     #[command(subcommand)]
     Sweep(sweep::SweepCommand),
+    /// Sweeps by the clock: what runs when, what became of it, run now, pause.
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleCommand),
     /// Show a sweep: vantages against services, what blocks, and the checks of the vantages.
     Matrix(matrix::MatrixArgs),
     /// Compare two sweeps, or two vantages in one sweep.
@@ -127,6 +131,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Apply(args) => block_on(apply::run(args, &global)),
         Command::Probe(command) => block_on(probe::run(command, &global)),
         Command::Sweep(command) => block_on(sweep::run(command, &global)),
+        Command::Schedule(command) => block_on(schedule::run(command, &global)),
         Command::Matrix(args) => block_on(matrix::run(args, &global)),
         Command::Diff(args) => block_on(diff::run(args, &global)),
         Command::Gaps(args) => block_on(gaps::run(args, &global)),

@@ -13,6 +13,7 @@ mod history;
 mod inventory;
 mod matrix;
 mod probe;
+mod schedule;
 mod serve;
 mod sweep;
 
@@ -91,6 +92,12 @@ fn api() -> OpenApiRouter<Web> {
         .routes(routes!(sweep::list, sweep::start))
         .routes(routes!(sweep::show))
         .routes(routes!(sweep::cancel))
+        .routes(routes!(schedule::list))
+        .routes(routes!(schedule::show))
+        .routes(routes!(schedule::forecast))
+        .routes(routes!(schedule::run))
+        .routes(routes!(schedule::pause))
+        .routes(routes!(schedule::resume))
         .routes(routes!(matrix::show))
         .routes(routes!(diff::sweeps))
         .routes(routes!(diff::vantages))

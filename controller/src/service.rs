@@ -16,6 +16,7 @@ mod observation;
 mod operator;
 mod plan;
 mod probe;
+mod schedule;
 mod secret;
 mod session;
 mod settings;
@@ -46,6 +47,10 @@ pub use matrix::{FRESH, Place};
 pub use observation::{Discovered, HandedIn, Ingested};
 pub use operator::Actor;
 pub use probe::{ProbeStatus, ProbeSummary};
+pub use schedule::{
+    ForecastTarget, ForecastVantage, NextRun, PauseRequest, ScheduleDetail, SchedulePause, ScheduleRun,
+    ScheduleState, ScheduleSummary, SweepForecast,
+};
 pub use session::{Hello, Session};
 pub use settings::Settings;
 pub use sweep::{JobKind, JobState, JobSummary, SweepDetail, SweepPhase, SweepRef, SweepRequest};

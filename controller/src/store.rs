@@ -2,8 +2,8 @@
 //!
 //! Functions take a connection, so that services decide what belongs to one transaction. Times are compared with the
 //! database's clock only. Locks are taken in this order, so that no two transactions wait for each other: the
-//! inventory (advisory), a probe, a sweep, jobs by id, the spans of a vantage (advisory), targets. A transaction that
-//! holds jobs never asks for a sweep.
+//! inventory (advisory), a schedule, a probe, a sweep, jobs by id, the spans of a vantage (advisory), targets. A transaction that
+//! holds jobs never asks for a sweep. Applying an inventory takes schedules last: who holds one waits for nothing else of it.
 
 pub(crate) mod audit;
 pub mod block;
@@ -25,6 +25,8 @@ pub(crate) mod names;
 pub mod observation;
 pub(crate) mod operator;
 pub(crate) mod probe;
+pub(crate) mod schedule;
+pub(crate) mod schedule_run;
 pub(crate) mod service;
 pub(crate) mod session;
 pub mod span;

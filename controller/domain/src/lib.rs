@@ -1,5 +1,5 @@
 //! The pure domain of the controller: what an inventory may say, what a change of it means, how a sweep is cut into jobs,
-//! the spans of flows, and what results say.
+//! when schedules run, the spans of flows, and what results say.
 //!
 //! No I/O, no clock, no database: values come in, decisions go out.
 #![cfg_attr(
@@ -19,6 +19,7 @@ pub mod policy;
 pub mod profile;
 #[cfg(test)]
 mod sample;
+pub mod schedule;
 pub mod span;
 
 pub use capture::Capture;

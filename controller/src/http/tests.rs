@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Every path of the listener with its methods. A new one is added here on purpose.
-const PATHS: [(&str, &str); 18] = [
+const PATHS: [(&str, &str); 24] = [
     ("GET", "/api/v1/diff"),
     ("GET", "/api/v1/diff/vantages"),
     ("GET", "/api/v1/gaps"),
@@ -31,6 +31,9 @@ const PATHS: [(&str, &str); 18] = [
     ("GET", "/api/v1/probes"),
     ("GET", "/api/v1/probes/{id}"),
     ("GET", "/api/v1/spans"),
+    ("GET", "/api/v1/schedules"),
+    ("GET", "/api/v1/schedules/{name}"),
+    ("GET", "/api/v1/schedules/{name}/forecast"),
     ("GET", "/api/v1/sweeps"),
     ("GET", "/api/v1/sweeps/{sweep}"),
     ("GET", "/healthz"),
@@ -38,6 +41,9 @@ const PATHS: [(&str, &str); 18] = [
     ("POST", "/api/v1/enrolment-tokens"),
     ("POST", "/api/v1/inventory"),
     ("POST", "/api/v1/probes/{id}/revoke"),
+    ("POST", "/api/v1/schedules/{name}/pause"),
+    ("POST", "/api/v1/schedules/{name}/resume"),
+    ("POST", "/api/v1/schedules/{name}/run"),
     ("POST", "/api/v1/sweeps"),
     ("POST", "/api/v1/sweeps/{sweep}/cancel"),
     ("GET", "/api/v1/openapi.json"),
@@ -64,7 +70,7 @@ async fn ask(request: Request<Body>) -> (StatusCode, axum::http::HeaderMap, Vec<
 }
 
 fn request(method: &str, path: &str) -> Request<Body> {
-    let path = path.replace("{id}", "1").replace("{sweep}", "1");
+    let path = path.replace("{id}", "1").replace("{sweep}", "1").replace("{name}", "1");
     Request::builder().method(method).uri(path).body(Body::empty()).unwrap()
 }
 

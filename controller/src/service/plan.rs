@@ -18,7 +18,7 @@ use crate::store::{self, job::NewChecks, sweep::Locked, target::Target};
 use content::Content;
 
 /// Most flows and checks in one sweep: what a matrix can be read of, and a controller can hold.
-const MAX_TASKS: usize = 250_000;
+pub(super) const MAX_TASKS: usize = 250_000;
 
 impl Services {
     /// Plans and closes a sweep if it is time to.

@@ -14,6 +14,8 @@ mod fleet;
 mod link_support;
 #[path = "../support/nights.rs"]
 mod nights;
+#[path = "../support/schedules.rs"]
+mod schedules;
 
 mod attacks;
 mod checks;
@@ -29,5 +31,6 @@ mod observations;
 mod operators;
 mod outage;
 mod retention;
+mod schedule_runs;
 mod spans;
 mod sweeps;
