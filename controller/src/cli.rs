@@ -1,10 +1,12 @@
 //! The command line: the controller itself, and the operators' commands, which talk to its API.
 
 mod apply;
+mod change_request;
 mod client;
 mod connection;
 mod diff;
 mod duration;
+mod export;
 mod gaps;
 mod history;
 mod matrix;
@@ -87,6 +89,9 @@ enum Command {
     Gaps(gaps::GapsArgs),
     /// Show since when a flow is as it is, and what it was before.
     History(history::HistoryArgs),
+    /// Write results as files for other programs.
+    #[command(subcommand)]
+    Export(export::ExportCommand),
 }
 
 /// Runs the command of this process's arguments.
@@ -125,6 +130,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Diff(args) => block_on(diff::run(args, &global)),
         Command::Gaps(args) => block_on(gaps::run(args, &global)),
         Command::History(args) => block_on(history::run(args, &global)),
+        Command::Export(command) => block_on(export::run(command, &global)),
     }
 }
 

@@ -16,6 +16,7 @@ mod link_support;
 mod nights;
 
 mod attacks;
+mod change_request;
 mod checks;
 mod comparison;
 mod dispatch;
