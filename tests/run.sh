@@ -86,6 +86,16 @@ static() {
     done
 }
 
+# Aerleon writes access lists from exported change requests. At the versions of its list, in a folder of its own.
+aerleon() {
+    local folder=target/aerleon list=tests/aerleon.txt
+    cmp -s "$list" "$folder/installed.txt" && return 0
+    rm -rf "$folder"
+    python3 -m venv "$folder"
+    "$folder/bin/pip" install --quiet --disable-pip-version-check --requirement "$list"
+    cp "$list" "$folder/installed.txt"
+}
+
 # Tests of the lab and from end to end run these programs.
 programs() { cargo build --workspace; }
 
@@ -117,11 +127,15 @@ lab() {
 }
 
 e2e() {
+    aerleon
     pick tests/suites/*.rs
     cargo test --workspace "${TARGETS[@]}"
 }
 
-all() { cargo test --workspace; }
+all() {
+    aerleon
+    cargo test --workspace
+}
 
 # ---- run ----
 
@@ -162,7 +176,7 @@ main() {
         lab | e2e)
             root=yes
             mapfile -t -O "${#packages[@]}" packages < <(packages_lab)
-            packages+=("${PACKAGES_CONTROLLER[@]}")
+            packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_AERLEON[@]}")
             parts+=(programs "$name")
             ;;
         *)
@@ -174,7 +188,7 @@ main() {
     if ((${#wanted[@]} == 0)); then
         root=yes
         mapfile -t -O "${#packages[@]}" packages < <(packages_lab)
-        packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_STATIC[@]}")
+        packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_STATIC[@]}" "${PACKAGES_AERLEON[@]}")
         parts=(static programs all)
     fi
     [[ ! $root || $(id -u) -eq 0 ]] ||

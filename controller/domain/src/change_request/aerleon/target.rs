@@ -42,7 +42,7 @@ const fn known(name: &'static str, ipv4: &'static str, ipv6: Option<&'static str
 }
 
 /// Those that were tried with Aerleon 1.18; the first one is the default.
-static KNOWN: [Known; 14] = [
+static KNOWN: [Known; 13] = [
     known("nftables", "inet forward ACCEPT", Some("inet6 forward ACCEPT")),
     known("iptables", "FORWARD ACCEPT inet", Some("FORWARD ACCEPT inet6")),
     known("cisco", "sekisho extended", Some("sekisho6 inet6")),
@@ -53,7 +53,6 @@ static KNOWN: [Known; 14] = [
     known("juniper", "sekisho inet", Some("sekisho6 inet6")),
     known("srx", "from-zone FROM to-zone TO inet", Some("from-zone FROM to-zone TO inet6")),
     known("paloalto", "from-zone FROM to-zone TO inet", Some("from-zone FROM to-zone TO inet6")),
-    known("fortigate", "from-zone FROM to-zone TO inet", None),
     known("nokiasrl", "inet", Some("inet6")),
     known("packetfilter", "sekisho inet", Some("sekisho inet6")),
     known("windows_advfirewall", "in inet", Some("in inet6")),

@@ -166,7 +166,7 @@ fn targets_say_what_they_need() {
     let error = |name: &str, zones| aerleon::Target::new(name, zones).unwrap_err().to_string();
     assert!(error("fwsm", None).contains("nftables, iptables, cisco"));
     assert!(error("paloalto", None).contains("--from-zone"));
-    assert!(error("cisco", Some(("a", "b"))).contains("srx, paloalto, fortigate"));
+    assert!(error("cisco", Some(("a", "b"))).contains("srx, paloalto"));
     assert!(error("srx", Some(("a b", "c"))).contains("\"a b\""));
     let mut request = request();
     request.rules[0].sources[0].network = "fd00::/64".parse().unwrap();
