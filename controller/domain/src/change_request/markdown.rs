@@ -70,7 +70,7 @@ fn summary(out: &mut String, request: &ChangeRequest, sweep: &SweepSummary) {
         out,
         &format!(
             "Measured by sweep {} ({}, profile {}, {}): {} of {} flows and checks observed. Each flow below is allowed by policy, \
-             was found blocked, and is proven by an open one of the same sweep to be blocked by an access list.",
+             was found blocked, and is proven by an open one of the same sweep to be blocked by an access list or a host's firewall.",
             sweep.id,
             sweep.state.word(),
             name(&sweep.profile),
@@ -220,7 +220,7 @@ fn flow(gap: &Gap) -> [String; 5] {
         format!("{} {}", name(&gap.target), gap.address),
         format!("{}{port}", gap.service),
         gap.outcome.to_string(),
-        place.to_string(),
+        if place == (Place { by: None, between: None }) { "-".to_owned() } else { place.to_string() },
     ]
 }
 

@@ -48,6 +48,7 @@ fn the_ticket_says_what_where_why_and_what_not() {
         "| 1 | `vlan20` | `dc1` 10.77.1.10 | smb 445/tcp | rejected | at 10.0.0.1 | 2025-12-31 02:00:00Z | dns-udp to `dc1` is open from `vlan20`: the way to the target works |\n",
         "### A device on the way interferes\n",
         "### The service does not work\n\n1 flow left out, because the target is reached",
+        "ldaps 636/tcp | closed | - |\n",
         "sekisho diff 17 latest\n",
         "has 5 changes of kind `fix`",
         "Remove rule 1 from the devices above",
