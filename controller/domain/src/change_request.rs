@@ -13,9 +13,9 @@
 //!
 //! A rule lets networks reach addresses, not vantages targets: what it opens is an [`Opening`]. So that of two flows with one
 //! opening never one is asked for and the other denied, an opening is asked for only if **every flow of the sweep that it
-//! touches is allowed by policy**, or open already without a policy that speaks of it. It touches the flows to the same
-//! address, with a port in common, of every vantage whose subnet is, or lies in, the network. (A vantage with a larger subnet
-//! speaks for the rest of it.)
+//! touches is allowed by policy**, or open already without a policy that speaks of it; and if policy denies none of those that
+//! it touches and the sweep did not test. It touches the flows to the same address, with a port in common, of every vantage
+//! whose subnet is, or lies in, the network. (A vantage with a larger subnet speaks for the rest of it.)
 //!
 //! Rules of one cause and one place are joined where they have two of source, destination and service in common. What they
 //! open together is exactly the openings of the gaps, each once; no two of them could be one.

@@ -1,6 +1,9 @@
 //! Which gaps a change of an access list can mend, and which not.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use ipnet::IpNet;
 use sekisho_model::{Cell, Outcome, Service};
@@ -11,7 +14,7 @@ use crate::{
     Inventory,
     attribution::Cause,
     gaps::{Gap, GapKind},
-    inventory::Expectation,
+    inventory::{Expectation, Policy},
     policy::{Domains, Policies},
 };
 
@@ -78,7 +81,8 @@ pub(super) fn choose(
         .iter()
         .filter_map(|vantage| vantage.subnet.map(|subnet| (vantage.name.as_str(), subnet)))
         .collect();
-    let forbidden = Forbidden::new(cells, &Policies::new(inventory, domains), &subnets);
+    let policies = Policies::new(inventory, domains);
+    let forbidden = Forbidden::new(cells, &policies, &subnets);
     let (mut chosen, mut left_out) = (Vec::new(), Vec::new());
     for gap in gaps {
         // Its group is a place in the report of gaps.
@@ -117,39 +121,76 @@ fn opening(gap: &Gap, subnet: Option<IpNet>) -> Result<Opening, Reason> {
     Ok(Opening { source, destination: gap.address, ports: Ports::of(gap.service, gap.port) })
 }
 
-/// The flows of the sweep that must not be opened, by address of their target.
-struct Forbidden(BTreeMap<IpAddr, Vec<(IpNet, Ports, Beside)>>);
+/// Flows that must not be opened.
+struct Forbidden<'a> {
+    /// Those of the sweep, by address of their target.
+    swept: BTreeMap<IpAddr, Vec<(IpNet, Ports, Beside)>>,
+    /// What the sweep knows of.
+    flows: BTreeSet<(&'a str, &'a str, Service)>,
+    /// A cell of each target, by address.
+    targets: BTreeMap<IpAddr, BTreeMap<&'a str, &'a Cell>>,
+    policies: &'a Policies<'a>,
+    subnets: &'a BTreeMap<&'a str, IpNet>,
+    /// Services that some policy denies.
+    denied: BTreeSet<Service>,
+}
 
-impl Forbidden {
-    fn new(cells: &[Cell], policies: &Policies<'_>, subnets: &BTreeMap<&str, IpNet>) -> Self {
-        let mut flows: BTreeMap<IpAddr, Vec<(IpNet, Ports, Beside)>> = BTreeMap::new();
+impl<'a> Forbidden<'a> {
+    fn new(cells: &'a [Cell], policies: &'a Policies<'a>, subnets: &'a BTreeMap<&'a str, IpNet>) -> Self {
+        let (mut swept, mut flows, mut targets) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
         let (decided, _) = policies.judge(cells);
         for (cell, policy) in cells.iter().zip(decided) {
+            flows.insert((cell.vantage.as_str(), cell.target.as_str(), cell.service));
+            let of_address: &mut BTreeMap<_, _> = targets.entry(cell.address).or_default();
+            of_address.entry(cell.target.as_str()).or_insert(cell);
             let is_forbidden = match policy.map(|policy| policy.expect) {
                 Some(Expectation::Allow) => false,
                 Some(Expectation::Deny) => true,
                 None => cell.outcome != Outcome::Open,
             };
             if let (true, Some(subnet)) = (is_forbidden, subnets.get(cell.vantage.as_str())) {
-                let beside = Beside {
-                    vantage: cell.vantage.clone(),
-                    target: cell.target.clone(),
-                    service: cell.service,
-                    policy: policy.map(|policy| policy.name.to_string()),
-                };
-                let ports = Ports::of(cell.service, cell.port);
-                flows.entry(cell.address).or_default().push((*subnet, ports, beside));
+                let of_address: &mut Vec<_> = swept.entry(cell.address).or_default();
+                of_address.push((*subnet, Ports::of(cell.service, cell.port), beside(cell, policy)));
             }
         }
-        Self(flows)
+        Self { swept, flows, targets, policies, subnets, denied: policies.denied() }
     }
 
     /// The first of them that an opening would open.
     fn touched(&self, opening: Opening) -> Option<Beside> {
-        let flows = self.0.get(&opening.destination)?;
-        let touched = flows
-            .iter()
-            .filter(|(subnet, ports, _)| opening.source.contains(subnet) && opening.ports.meets(*ports));
-        touched.map(|(_, _, beside)| beside).min().cloned()
+        let swept = self.swept.get(&opening.destination).into_iter().flatten();
+        let touched = swept
+            .filter(|(subnet, ports, _)| opening.source.contains(subnet) && opening.ports.meets(*ports))
+            .map(|(_, _, beside)| beside)
+            .min();
+        touched.cloned().or_else(|| self.denied_beyond(opening))
+    }
+
+    /// The same among flows that the sweep does not have: policy speaks of them all the same.
+    fn denied_beyond(&self, opening: Opening) -> Option<Beside> {
+        let vantages = self.subnets.iter().filter(|(_, subnet)| opening.source.contains(*subnet));
+        let services: Vec<Service> =
+            self.denied.iter().copied().filter(|s| opening.ports.meets(Ports::of(*s, None))).collect();
+        for (vantage, _) in vantages {
+            for (target, cell) in self.targets.get(&opening.destination)? {
+                for &service in services.iter().filter(|s| !self.flows.contains(&(*vantage, *target, **s))) {
+                    let flow = Cell { vantage: (*vantage).to_owned(), service, ..(*cell).clone() };
+                    let policy = self.policies.deciding(&flow);
+                    if policy.is_some_and(|policy| policy.expect == Expectation::Deny) {
+                        return Some(beside(&flow, policy));
+                    }
+                }
+            }
+        }
+        None
+    }
+}
+
+fn beside(cell: &Cell, policy: Option<&Policy>) -> Beside {
+    Beside {
+        vantage: cell.vantage.clone(),
+        target: cell.target.clone(),
+        service: cell.service,
+        policy: policy.map(|policy| policy.name.to_string()),
     }
 }

@@ -110,7 +110,7 @@ fn what_differs_in_one_thing_is_one_rule_for_each_device() {
         vlan20 dc2 ldap rejected by=10.77.9.1
         vlan20 dc2 ldaps rejected by=10.77.9.1
         vlan20 dc1 kerberos-udp filtered {HOPS}
-        vlan20 dc1 gc rejected by=10.77.1.10"
+        vlan10 dc1 gc rejected by=10.77.1.10"
     ));
     assert_eq!(
         told(&request),
@@ -118,7 +118,7 @@ fn what_differs_in_one_thing_is_one_rule_for_each_device() {
             "path-filter between 10.77.20.1 and 10.77.254.2 | 10.77.20.0/24 > dc1 : 88/udp=kerberos-udp",
             "path-filter at 10.77.9.1 | 10.77.10.0/24+10.77.20.0/24 > dc1+dc2 : 389/tcp=ldap+445/tcp=smb",
             "path-filter at 10.77.9.1 | 10.77.20.0/24 > dc2 : 636/tcp=ldaps",
-            "host-filter at 10.77.1.10 | 10.77.20.0/24 > dc1 : 3268/tcp=gc",
+            "host-filter at 10.77.1.10 | 10.77.10.0/24 > dc1 : 3268/tcp=gc",
         ]
     );
     assert_eq!((request.flows(), request.left_out.len()), (11, 0));
@@ -218,11 +218,25 @@ fn nothing_is_asked_for_that_would_open_what_policy_does_not_allow() {
         "vlan20 dc1 icmp open
         inside20 dc1 icmp open
         vlan20 dc1 gc rejected by=10.0.0.1
-        vlan20 dc2 icmp open
-        vlan20 dc2 gc rejected by=10.0.0.1
+        vlan20 dc1 smb rejected by=10.0.0.1
+        inside20 dc1 smb missed
         inside20 dc1 gc rejected by=10.0.0.1",
     );
     assert_eq!((inside, rules), (vec!["gc for inside20 gc Some(\"inside-stays-out\")".to_owned()], 1));
+    // Policy denies it, and the sweep did not ask.
+    let (unasked, _) = beside("vlan20 dc1 icmp open\nvlan20 dc1 gc rejected by=10.0.0.1");
+    assert_eq!(unasked, ["gc for inside20 gc Some(\"inside-stays-out\")"]);
+    let (unasked, _) =
+        beside("vlan30 dc1 icmp open\nvlan30 dc1 rpc-netlogon rejected by=10.0.0.1 port=49152");
+    assert_eq!(unasked, ["rpc-netlogon for vlan30 rpc-lsa Some(\"no-lsa-from-30\")"]);
+    // It was asked, and the service has a port of its own.
+    let (fixed, rules) = beside(
+        "vlan30 dc1 icmp open
+        vlan30 dc1 tcp/50000 closed
+        vlan30 dc1 rpc-lsa rejected by=10.0.0.1 port=5000
+        vlan30 dc1 rpc-netlogon rejected by=10.0.0.1 port=5001",
+    );
+    assert_eq!((fixed, rules), (vec![], 1));
 }
 
 #[test]
