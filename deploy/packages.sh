@@ -11,7 +11,7 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 PACKAGES_BUILD=(gcc libc6-dev)
 PACKAGES_CONTROLLER=(postgresql iproute2 util-linux passwd)
 PACKAGES_STATIC=(shellcheck)
-PACKAGES_READERS=(python3-venv)
+PACKAGES_PYTHON=(python3-venv)
 
 # The packages of the lab, from its own list.
 packages_lab() {

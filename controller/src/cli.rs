@@ -1,6 +1,7 @@
 //! The command line: the controller itself, and the operators' commands, which talk to its API.
 
 mod apply;
+mod change_request;
 mod client;
 mod connection;
 mod diff;

@@ -3,6 +3,7 @@
 //! Handlers parse, ask one service and answer. They know nothing of the database.
 
 mod auth;
+mod change_request;
 mod diff;
 mod document;
 mod enrolment_token;
@@ -102,6 +103,7 @@ fn api() -> OpenApiRouter<Web> {
         .routes(routes!(diff::sweeps))
         .routes(routes!(diff::vantages))
         .routes(routes!(gaps::show))
+        .routes(routes!(change_request::show))
         .routes(routes!(history::show))
         .routes(routes!(history::spans))
 }

@@ -10,6 +10,7 @@
 pub mod attribution;
 pub mod capture;
 pub mod change;
+pub mod change_request;
 pub mod compare;
 pub mod gaps;
 pub mod ids;

@@ -53,6 +53,9 @@ fn the_contract_of_the_command_line_parses() {
         "diff --vantage a --vantage b 17",
         "gaps --sweep latest~2 --format csv",
         "gaps --format json",
+        "export change-request",
+        "export change-request --sweep latest~1 --format csv --output rules.csv --force",
+        "export change-request --format aerleon --output d --aerleon-target srx --from-zone a --to-zone b",
         "history --vantage v --target dc1.corp.example --service smb --limit 5 --format json",
         "export matrix --sweep latest~1 --format parquet --output f --force",
         "export matrix --checks --format csv --no-bom --output -",
@@ -65,6 +68,15 @@ fn the_contract_of_the_command_line_parses() {
             panic!("{line}: {error}");
         }
     }
+}
+
+#[test]
+fn every_target_of_aerleon_is_in_the_help() {
+    let command = Cli::command();
+    let export = command.find_subcommand("export").and_then(|c| c.find_subcommand("change-request")).unwrap();
+    let help = export.get_after_help().unwrap().to_string();
+    let names: Vec<&str> = sekisho_domain::change_request::aerleon::Target::names().collect();
+    assert!(help.contains(&format!("Targets of Aerleon: {}.", names.join(", "))), "{names:?}");
 }
 
 #[test]

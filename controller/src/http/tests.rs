@@ -22,7 +22,8 @@ use crate::{
 };
 
 /// Every path of the listener with its methods. A new one is added here on purpose.
-const PATHS: [(&str, &str); 24] = [
+const PATHS: [(&str, &str); 25] = [
+    ("GET", "/api/v1/change-request"),
     ("GET", "/api/v1/diff"),
     ("GET", "/api/v1/diff/vantages"),
     ("GET", "/api/v1/gaps"),
