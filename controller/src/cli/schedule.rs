@@ -83,12 +83,9 @@ pub(super) async fn run(command: ScheduleCommand, global: &Global) -> anyhow::Re
             let schedules: Vec<ScheduleSummary> =
                 client.get("list the schedules", &["schedules"], &[]).await?;
             let none = "no schedules; add a [[schedule]] to the inventory";
-            output::print(
-                format,
-                &schedules,
-                (draw::SCHEDULES, &schedules),
-                || output::columns(draw::SHORT, &schedules, none),
-            )?;
+            output::print(format, &schedules, (draw::SCHEDULES, &schedules), || {
+                output::columns(draw::SHORT, &schedules, none)
+            })?;
             Ok(Exit::Fine)
         }
         ScheduleCommand::Show(args) => {
@@ -133,22 +130,14 @@ async fn forecast(client: &Client, args: &RunArgs) -> anyhow::Result<Exit> {
     let doing = format!("tell what schedule {} would test", args.name);
     let path = ["schedules", &args.name, "forecast"];
     let forecast: SweepForecast = client.get(&doing, &path, &[]).await?;
-    output::print(
-        args.format.format,
-        &forecast,
-        (draw::VANTAGES, &forecast.vantages),
-        || draw::forecast(&forecast),
-    )?;
+    output::print(args.format.format, &forecast, (draw::VANTAGES, &forecast.vantages), || {
+        draw::forecast(&forecast)
+    })?;
     Ok(draw::exit(&forecast))
 }
 
 fn show(format: Format, detail: &ScheduleDetail) -> anyhow::Result<Exit> {
-    output::print(
-        format,
-        detail,
-        (draw::RUNS, &detail.runs),
-        || draw::detail(detail),
-    )?;
+    output::print(format, detail, (draw::RUNS, &detail.runs), || draw::detail(detail))?;
     Ok(Exit::Fine)
 }
 

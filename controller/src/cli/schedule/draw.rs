@@ -74,8 +74,12 @@ pub(super) const VANTAGES: &[Column<ForecastVantage>] = &[
     integer("live_probes", |it| it.live_probes.try_into().ok()),
     integer("flows", |it| it.flows.try_into().ok()),
     integer("checks", |it| it.checks.try_into().ok()),
-    integer("fastest_seconds", |it| it.estimate.and_then(|estimate| estimate.fastest_seconds.try_into().ok())),
-    integer("slowest_seconds", |it| it.estimate.and_then(|estimate| estimate.slowest_seconds.try_into().ok())),
+    integer("fastest_seconds", |it| {
+        it.estimate.and_then(|estimate| estimate.fastest_seconds.try_into().ok())
+    }),
+    integer("slowest_seconds", |it| {
+        it.estimate.and_then(|estimate| estimate.slowest_seconds.try_into().ok())
+    }),
     text("bound", |it| word(it.estimate.map(|estimate| estimate.bound.word()))),
 ];
 
