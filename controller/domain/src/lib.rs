@@ -17,6 +17,7 @@ pub mod inventory;
 pub mod plan;
 pub mod policy;
 pub mod profile;
+pub mod readiness;
 #[cfg(test)]
 mod sample;
 pub mod span;
