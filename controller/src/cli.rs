@@ -10,6 +10,7 @@ mod history;
 mod matrix;
 mod output;
 mod probe;
+mod readiness;
 mod serve;
 mod sweep;
 mod watch;
@@ -30,9 +31,9 @@ enum Exit {
     Fine = 0,
     /// The command was wrong, or failed.
     Failure = 1,
-    /// Gaps, exposures, or changes that must not be.
+    /// Gaps, exposures, changes that must not be, or computers that cannot join.
     Found = 2,
-    /// The sweep has missed flows or checks.
+    /// The sweep has missed flows or checks, or what was not tested decides.
     Incomplete = 3,
 }
 
@@ -54,7 +55,7 @@ impl From<Exit> for ExitCode {
     version,
     max_term_width = 100,
     after_help = "Every command has examples in its --help.\n\n\
-        Exit status: 0 fine, 1 usage or failure, 2 gaps, exposures or changes that --fail-on names,\n\
+        Exit status: 0 fine, 1 usage or failure, 2 gaps, exposures, not ready, or changes that --fail-on names,\n\
         3 incomplete (missed flows or checks).\n\n\
         Begin with:\n  sekisho serve --data-dir /var/lib/sekisho\n  \
         export SEKISHO_DATA_DIR=/var/lib/sekisho\n  sekisho apply inventory.toml\n  \
@@ -87,6 +88,8 @@ enum Command {
     Gaps(gaps::GapsArgs),
     /// Show since when a flow is as it is, and what it was before.
     History(history::HistoryArgs),
+    /// Tell whether computers can join from a vantage, what Windows will answer, why, and what to do.
+    Readiness(readiness::ReadinessArgs),
 }
 
 /// Runs the command of this process's arguments.
@@ -125,6 +128,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Diff(args) => block_on(diff::run(args, &global)),
         Command::Gaps(args) => block_on(gaps::run(args, &global)),
         Command::History(args) => block_on(history::run(args, &global)),
+        Command::Readiness(args) => block_on(readiness::run(args, &global)),
     }
 }
 

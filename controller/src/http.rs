@@ -13,6 +13,7 @@ mod history;
 mod inventory;
 mod matrix;
 mod probe;
+mod readiness;
 mod serve;
 mod sweep;
 
@@ -96,4 +97,5 @@ fn api() -> OpenApiRouter<Web> {
         .routes(routes!(diff::vantages))
         .routes(routes!(gaps::show))
         .routes(routes!(history::show))
+        .routes(routes!(readiness::show))
 }

@@ -23,6 +23,7 @@ pub(crate) mod matrix;
 pub(crate) mod observation;
 pub(crate) mod operator;
 pub(crate) mod probe;
+pub(crate) mod readiness;
 pub(crate) mod service;
 pub(crate) mod session;
 pub mod span;

@@ -47,6 +47,8 @@ fn the_contract_of_the_command_line_parses() {
         "gaps --sweep latest~2 --format csv",
         "gaps --format json",
         "history --vantage v --target dc1.corp.example --service smb --limit 5 --format json",
+        "readiness --domain d --vantage v --sweep 17 --allow at-risk --lang ja --format json",
+        "readiness --format csv",
         "matrix --sweep latest~1 --format csv --color never --data-dir d",
     ] {
         let words = std::iter::once("sekisho").chain(line.split(' '));

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Every path of the listener with its methods. A new one is added here on purpose.
-const PATHS: [(&str, &str); 17] = [
+const PATHS: [(&str, &str); 18] = [
     ("GET", "/api/v1/diff"),
     ("GET", "/api/v1/diff/vantages"),
     ("GET", "/api/v1/gaps"),
@@ -30,6 +30,7 @@ const PATHS: [(&str, &str); 17] = [
     ("GET", "/api/v1/matrix"),
     ("GET", "/api/v1/probes"),
     ("GET", "/api/v1/probes/{id}"),
+    ("GET", "/api/v1/readiness"),
     ("GET", "/api/v1/sweeps"),
     ("GET", "/api/v1/sweeps/{sweep}"),
     ("GET", "/healthz"),

@@ -29,10 +29,10 @@ expect = "deny"
 "#;
 
 /// What comes of a flow that is not open: host label of the target, service, outcome, facts.
-type Blocked<'a> = (&'a str, &'a str, Outcome, &'a [(&'a str, &'a str)]);
+pub(crate) type Blocked<'a> = (&'a str, &'a str, Outcome, &'a [(&'a str, &'a str)]);
 
 /// Does the jobs that there are; what is not `blocked` is open.
-async fn sweep(probe: &mut Probe, blocked: &[Blocked<'_>]) {
+pub(crate) async fn sweep(probe: &mut Probe, blocked: &[Blocked<'_>]) {
     loop {
         let orders = probe.work().await.orders;
         if orders.is_empty() {
@@ -61,7 +61,7 @@ fn seen(order: &Order, blocked: &[Blocked<'_>]) -> Vec<HandedIn> {
 }
 
 /// A controller with two vantages, their probes, and policies.
-async fn fleet() -> (Controller, Probe, Probe) {
+pub(crate) async fn fleet() -> (Controller, Probe, Probe) {
     let controller = Controller::new(settings()).await;
     controller.apply(&format!("{LISTED}{POLICIES}")).await;
     let (ten, twenty) = (controller.probe("vlan10").await, controller.probe("vlan20").await);

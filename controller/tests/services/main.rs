@@ -27,5 +27,6 @@ mod migrations;
 mod observations;
 mod operators;
 mod outage;
+mod readiness;
 mod spans;
 mod sweeps;
