@@ -1,6 +1,7 @@
 //! The command line: the controller itself, and the operators' commands, which talk to its API.
 
 mod apply;
+mod baseline;
 mod client;
 mod connection;
 mod diff;
@@ -84,6 +85,9 @@ enum Command {
     Matrix(matrix::MatrixArgs),
     /// Compare two sweeps, or two vantages in one sweep.
     Diff(diff::DiffArgs),
+    /// The intended state: accept a sweep as it, show it, list, remove.
+    #[command(subcommand)]
+    Baseline(baseline::BaselineCommand),
     /// Show where reality is not what the policies of the inventory want, and why.
     Gaps(gaps::GapsArgs),
     /// Show since when a flow is as it is, and what it was before.
@@ -126,6 +130,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Sweep(command) => block_on(sweep::run(command, &global)),
         Command::Matrix(args) => block_on(matrix::run(args, &global)),
         Command::Diff(args) => block_on(diff::run(args, &global)),
+        Command::Baseline(command) => block_on(baseline::run(command, &global)),
         Command::Gaps(args) => block_on(gaps::run(args, &global)),
         Command::History(args) => block_on(history::run(args, &global)),
         Command::Readiness(args) => block_on(readiness::run(args, &global)),

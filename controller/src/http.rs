@@ -3,6 +3,7 @@
 //! Handlers parse, ask one service and answer. They know nothing of the database.
 
 mod auth;
+mod baseline;
 mod diff;
 mod document;
 mod enrolment_token;
@@ -98,4 +99,7 @@ fn api() -> OpenApiRouter<Web> {
         .routes(routes!(gaps::show))
         .routes(routes!(history::show))
         .routes(routes!(readiness::show))
+        .routes(routes!(baseline::list, baseline::set))
+        .routes(routes!(baseline::show))
+        .routes(routes!(baseline::clear))
 }

@@ -3,6 +3,7 @@
 //! A service checks what it is given, decides, and lets the store write. It knows nothing of HTTP or gRPC, and holds no
 //! state that matters: every answer comes from the database.
 
+mod baseline;
 mod diff;
 mod enrolment;
 mod error;
@@ -35,6 +36,7 @@ use uuid::Uuid;
 use crate::store::Named as _;
 
 pub use crate::store::Event;
+pub use baseline::{BaselineDetail, BaselineRequest, BaselineSummary, DEFAULT_BASELINE, Reference};
 pub use diff::{SweepDiff, VantageDiff};
 pub use enrolment::{EnrolRequest, Enrolled, EnrolmentToken, Renewed};
 pub use error::{Error, Result};

@@ -6,6 +6,7 @@
 //! holds jobs never asks for a sweep.
 
 pub(crate) mod audit;
+pub(crate) mod baseline;
 pub(crate) mod check_result;
 pub(crate) mod computer;
 pub(crate) mod controller;

@@ -8,6 +8,7 @@
 )]
 
 pub mod attribution;
+pub mod baseline;
 pub mod capture;
 pub mod change;
 pub mod compare;

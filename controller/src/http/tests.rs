@@ -22,7 +22,11 @@ use crate::{
 };
 
 /// Every path of the listener with its methods. A new one is added here on purpose.
-const PATHS: [(&str, &str); 18] = [
+const PATHS: [(&str, &str); 22] = [
+    ("GET", "/api/v1/baselines"),
+    ("GET", "/api/v1/baselines/{name}"),
+    ("POST", "/api/v1/baselines"),
+    ("POST", "/api/v1/baselines/{name}/clear"),
     ("GET", "/api/v1/diff"),
     ("GET", "/api/v1/diff/vantages"),
     ("GET", "/api/v1/gaps"),
@@ -64,7 +68,7 @@ async fn ask(request: Request<Body>) -> (StatusCode, axum::http::HeaderMap, Vec<
 }
 
 fn request(method: &str, path: &str) -> Request<Body> {
-    let path = path.replace("{id}", "1").replace("{sweep}", "1");
+    let path = path.replace("{id}", "1").replace("{sweep}", "1").replace("{name}", "default");
     Request::builder().method(method).uri(path).body(Body::empty()).unwrap()
 }
 

@@ -16,6 +16,7 @@ mod link_support;
 mod nights;
 
 mod attacks;
+mod baselines;
 mod checks;
 mod comparison;
 mod dispatch;
