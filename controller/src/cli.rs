@@ -10,6 +10,7 @@ mod gaps;
 mod history;
 mod matrix;
 mod output;
+mod policy;
 mod probe;
 mod readiness;
 mod serve;
@@ -90,6 +91,9 @@ enum Command {
     Baseline(baseline::BaselineCommand),
     /// Show where reality is not what the policies of the inventory want, and why.
     Gaps(gaps::GapsArgs),
+    /// Policies: draft them from what was open.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Show since when a flow is as it is, and what it was before.
     History(history::HistoryArgs),
     /// Tell whether computers can join from a vantage, what Windows will answer, why, and what to do.
@@ -132,6 +136,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Diff(args) => block_on(diff::run(args, &global)),
         Command::Baseline(command) => block_on(baseline::run(command, &global)),
         Command::Gaps(args) => block_on(gaps::run(args, &global)),
+        Command::Policy(command) => block_on(policy::run(command, &global)),
         Command::History(args) => block_on(history::run(args, &global)),
         Command::Readiness(args) => block_on(readiness::run(args, &global)),
     }

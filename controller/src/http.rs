@@ -16,6 +16,7 @@ mod matrix;
 mod probe;
 mod readiness;
 mod serve;
+mod suggest;
 mod sweep;
 
 #[cfg(test)]
@@ -99,6 +100,7 @@ fn api() -> OpenApiRouter<Web> {
         .routes(routes!(gaps::show))
         .routes(routes!(history::show))
         .routes(routes!(readiness::show))
+        .routes(routes!(suggest::show))
         .routes(routes!(baseline::list, baseline::set))
         .routes(routes!(baseline::show))
         .routes(routes!(baseline::clear))

@@ -22,6 +22,7 @@ mod secret;
 mod session;
 mod settings;
 mod span;
+mod suggest;
 mod sweep;
 mod trust;
 mod upkeep;
@@ -51,6 +52,7 @@ pub use probe::{ProbeStatus, ProbeSummary};
 pub use readiness::{ReadinessRequest, SweepReadiness};
 pub use session::{Hello, Session};
 pub use settings::Settings;
+pub use suggest::PolicySuggestion;
 pub use sweep::{JobKind, JobState, JobSummary, SweepDetail, SweepPhase, SweepRef, SweepRequest};
 pub use work::{Order, OrderTarget, OrderTask, OrderTaskKind, Work};
 

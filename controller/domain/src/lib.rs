@@ -22,6 +22,7 @@ pub mod readiness;
 #[cfg(test)]
 mod sample;
 pub mod span;
+pub mod suggest;
 
 pub use capture::Capture;
 pub use change::{Change, ChangeKind, FieldChange};

@@ -50,6 +50,8 @@ fn the_contract_of_the_command_line_parses() {
         "baseline show --name before-move --format csv",
         "baseline list --format json",
         "baseline clear",
+        "policy suggest --baseline before-move --deny",
+        "policy suggest --sweep 17 --format csv",
         "gaps --sweep latest~2 --format csv",
         "gaps --format json",
         "history --vantage v --target dc1.corp.example --service smb --limit 5 --format json",

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Every path of the listener with its methods. A new one is added here on purpose.
-const PATHS: [(&str, &str); 22] = [
+const PATHS: [(&str, &str); 23] = [
     ("GET", "/api/v1/baselines"),
     ("GET", "/api/v1/baselines/{name}"),
     ("POST", "/api/v1/baselines"),
@@ -32,6 +32,7 @@ const PATHS: [(&str, &str); 22] = [
     ("GET", "/api/v1/gaps"),
     ("GET", "/api/v1/history"),
     ("GET", "/api/v1/matrix"),
+    ("GET", "/api/v1/policies/suggestion"),
     ("GET", "/api/v1/probes"),
     ("GET", "/api/v1/probes/{id}"),
     ("GET", "/api/v1/readiness"),

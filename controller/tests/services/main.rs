@@ -30,4 +30,5 @@ mod operators;
 mod outage;
 mod readiness;
 mod spans;
+mod suggest;
 mod sweeps;
