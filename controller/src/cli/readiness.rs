@@ -141,9 +141,12 @@ fn report(found: &SweepReadiness) -> String {
         }
         let place = format!("{}, {}: {}", one.vantage, one.domain, one.verdict);
         _ = writeln!(out, "\n{}", table::plain(&place));
-        for finding in findings {
+        for (place, finding) in findings.iter().enumerate() {
             _ = writeln!(out, "  {:<7}  {}", finding.severity.word(), table::plain(&finding.title));
-            _ = writeln!(out, "           {}", table::plain(&finding.action));
+            // What several findings ask for stands under the last of them.
+            if findings.get(place.saturating_add(1)).is_none_or(|next| next.action != finding.action) {
+                _ = writeln!(out, "           {}", table::plain(&finding.action));
+            }
         }
     }
     out

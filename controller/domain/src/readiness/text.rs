@@ -122,9 +122,10 @@ impl Writer<'_> {
     fn word(&self, place: &str, words: &Words<'_>) -> String {
         match place {
             "vantage" => self.vantage.to_owned(),
-            "source" => match words.cell.and_then(|cell| cell.subnet) {
-                Some(subnet) => format!("{} ({subnet})", self.vantage),
-                None => self.vantage.to_owned(),
+            "source" => match (words.cell.and_then(|cell| cell.subnet), self.language) {
+                (Some(subnet), Language::En) => format!("{} ({subnet})", self.vantage),
+                (Some(subnet), Language::Ja) => format!("{}（{subnet}）", self.vantage),
+                (None, _) => self.vantage.to_owned(),
             },
             "domain" => self.domain.to_owned(),
             "target" => words.target.to_owned(),

@@ -316,7 +316,7 @@ pub(super) const TEXTS: &[Text] = &[
         ja: (
             "{domain} に {computer} というアカウントが既にあります",
             "作成したアカウントで参加するか、使われていなければ先に削除してください。ポリシーで許可されていない限り、\
-             別のアカウントでの参加は 2732(NERR_AccountReuseBlockedByPolicy)で拒否されます。",
+             別のアカウントでの参加は 2732（NERR_AccountReuseBlockedByPolicy）で拒否されます。",
         ),
     },
     Text {

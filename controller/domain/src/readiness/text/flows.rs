@@ -91,7 +91,7 @@ pub(super) const TEXTS: &[Text] = &[
         ),
         ja: (
             "{target} の {service}（{port}、{need}）が使えません。原因の場所を示す開通済みのフローがありません",
-            "{source} から {target}({address})への {port} を、経路上のファイアウォールと {target} 自身の両方で確認してください。\
+            "{source} から {target}（{address}）への {port} を、経路上のファイアウォールと {target} 自身の両方で確認してください。\
              到達できる測定地点にプローブを置くと原因を特定できます。",
         ),
     },
