@@ -3,6 +3,7 @@
 //! Handlers parse, ask one service and answer. They know nothing of the database.
 
 mod auth;
+mod baseline;
 mod change_request;
 mod diff;
 mod document;
@@ -14,8 +15,10 @@ mod history;
 mod inventory;
 mod matrix;
 mod probe;
+mod readiness;
 mod schedule;
 mod serve;
+mod suggest;
 mod sweep;
 
 #[cfg(test)]
@@ -106,4 +109,9 @@ fn api() -> OpenApiRouter<Web> {
         .routes(routes!(change_request::show))
         .routes(routes!(history::show))
         .routes(routes!(history::spans))
+        .routes(routes!(readiness::show))
+        .routes(routes!(suggest::show))
+        .routes(routes!(baseline::list, baseline::set))
+        .routes(routes!(baseline::show))
+        .routes(routes!(baseline::clear))
 }

@@ -3,6 +3,7 @@
 //! A service checks what it is given, decides, and lets the store write. It knows nothing of HTTP or gRPC, and holds no
 //! state that matters: every answer comes from the database.
 
+mod baseline;
 mod change_request;
 mod diff;
 mod enrolment;
@@ -17,11 +18,13 @@ mod observation;
 mod operator;
 mod plan;
 mod probe;
+mod readiness;
 mod schedule;
 mod secret;
 mod session;
 mod settings;
 mod span;
+mod suggest;
 mod sweep;
 mod trust;
 mod upkeep;
@@ -36,6 +39,7 @@ use uuid::Uuid;
 use crate::store::Named as _;
 
 pub use crate::store::Event;
+pub use baseline::{BaselineDetail, BaselineRequest, BaselineSummary, DEFAULT_BASELINE, Reference};
 pub use change_request::SweepChangeRequest;
 pub use diff::{SweepDiff, VantageDiff};
 pub use enrolment::{EnrolRequest, Enrolled, EnrolmentToken, Renewed};
@@ -49,12 +53,14 @@ pub use matrix::{FRESH, Place};
 pub use observation::{Discovered, HandedIn, Ingested};
 pub use operator::Actor;
 pub use probe::{ProbeStatus, ProbeSummary};
+pub use readiness::{ReadinessRequest, SweepReadiness};
 pub use schedule::{
     ForecastTarget, ForecastVantage, NextRun, PauseRequest, ScheduleDetail, SchedulePause, ScheduleRun,
     ScheduleState, ScheduleSummary, SweepForecast,
 };
 pub use session::{Hello, Session};
 pub use settings::Settings;
+pub use suggest::PolicySuggestion;
 pub use sweep::{JobKind, JobState, JobSummary, SweepDetail, SweepPhase, SweepRef, SweepRequest};
 pub use work::{Order, OrderTarget, OrderTask, OrderTaskKind, Work};
 

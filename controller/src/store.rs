@@ -6,6 +6,7 @@
 //! holds jobs never asks for a sweep. Applying an inventory takes schedules last: who holds one waits for nothing else of it.
 
 pub(crate) mod audit;
+pub(crate) mod baseline;
 pub mod block;
 pub mod check_result;
 pub(crate) mod computer;
@@ -25,6 +26,7 @@ pub(crate) mod names;
 pub mod observation;
 pub(crate) mod operator;
 pub(crate) mod probe;
+pub(crate) mod readiness;
 pub(crate) mod schedule;
 pub(crate) mod schedule_run;
 pub(crate) mod service;

@@ -8,6 +8,7 @@
 )]
 
 pub mod attribution;
+pub mod baseline;
 pub mod capture;
 pub mod change;
 pub mod change_request;
@@ -18,10 +19,12 @@ pub mod inventory;
 pub mod plan;
 pub mod policy;
 pub mod profile;
+pub mod readiness;
 #[cfg(test)]
 mod sample;
 pub mod schedule;
 pub mod span;
+pub mod suggest;
 
 pub use capture::Capture;
 pub use change::{Change, ChangeKind, FieldChange};

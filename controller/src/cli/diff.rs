@@ -14,17 +14,18 @@ use super::{
     output::{self, FormatArg},
     table::{Column, address, flag, text, word},
 };
-use crate::service::{SweepDiff, VantageDiff};
+use crate::service::{Reference, SweepDiff, VantageDiff};
 
 /// Compare two sweeps, or two vantages in one sweep.
 #[derive(Debug, Args)]
 #[command(
     override_usage = "sekisho diff [OPTIONS] [FROM [TO]]\n       sekisho diff [OPTIONS] --vantage A --vantage B [SWEEP]",
-    after_help = "Kinds of changes between sweeps:\n  regression  was open, is blocked, and no policy denies it\n  exposure    was blocked, is open, and a policy denies it\n  fix         was blocked, is open\n  closure     was open, is blocked, as a policy wants it\n  shift       blocked before and after, in another way\n  new, gone   the first, the second sweep has no such flow\n  untested    failed, missed or not asked for in one of the sweeps: nothing can be said\n\nExit status: 2 a change of a kind that --fail-on names, 3 one of the sweeps is not complete.\n\nExamples:\n  sekisho diff\n  sekisho diff 16 17 --format csv\n  sekisho diff latest~1 latest --fail-on regression,exposure\n  sekisho diff --vantage vlan10 --vantage vlan20 latest"
+    after_help = "Kinds of changes between sweeps:\n  regression  was open, is blocked, and no policy denies it\n  exposure    was blocked, is open, and a policy denies it\n  fix         was blocked, is open\n  closure     was open, is blocked, as a policy wants it\n  shift       blocked before and after, in another way\n  new, gone   the first, the second sweep has no such flow\n  untested    failed, missed or not asked for in one of the sweeps: nothing can be said\n\nExit status: 2 a change of a kind that --fail-on names, 3 one of the sweeps is not complete.\n\nExamples:\n  sekisho diff\n  sekisho diff 16 17 --format csv\n  sekisho diff baseline latest --fail-on regression,exposure\n  sekisho diff latest~1 latest --fail-on regression,exposure\n  sekisho diff --vantage vlan10 --vantage vlan20 latest"
 )]
 pub(super) struct DiffArgs {
-    /// The sweeps: numbers, latest, or latest~1. Without them the newest two; with --vantage one sweep.
-    #[arg(value_name = "SWEEP", num_args = 0..=2, value_parser = super::sweep::reference, allow_negative_numbers = true)]
+    /// The sweeps: numbers, latest, or latest~1. The first may be baseline or baseline:NAME. Without them the newest two; with
+    /// --vantage one sweep.
+    #[arg(value_name = "SWEEP", num_args = 0..=2, value_parser = reference, allow_negative_numbers = true)]
     sweeps: Vec<String>,
     /// Compare this vantage with another in one sweep; give it twice.
     #[arg(long, value_name = "V")]
@@ -34,6 +35,12 @@ pub(super) struct DiffArgs {
     fail_on: Vec<String>,
     #[command(flatten)]
     format: FormatArg,
+}
+
+/// A sweep or a baseline.
+fn reference(text: &str) -> Result<String, String> {
+    let bad = |_| "use a number such as 17, latest, latest~1, baseline, or baseline:NAME".to_owned();
+    text.parse::<Reference>().map(|reference| reference.to_string()).map_err(bad)
 }
 
 pub(super) async fn run(args: DiffArgs, global: &Global) -> anyhow::Result<Exit> {
@@ -111,6 +118,9 @@ const CONTRASTS: &[Column<Contrast>] = &[
 
 fn report(diff: &SweepDiff) -> String {
     let mut out = String::new();
+    if let Some(name) = &diff.baseline {
+        _ = writeln!(out, "baseline {}, which is:", plain(name));
+    }
     for (word, sweep) in [("from", &diff.from_sweep), ("to  ", &diff.to_sweep)] {
         _ = writeln!(out, "{word} {}", headline(sweep));
     }

@@ -51,6 +51,14 @@ fn the_contract_of_the_command_line_parses() {
         "diff latest~1 latest --fail-on regression,exposure --format json",
         "diff 16 17 --fail-on gone --fail-on untested --format csv",
         "diff --vantage a --vantage b 17",
+        "diff baseline latest --fail-on regression",
+        "diff baseline:before-move",
+        "baseline set --sweep 17 --name before-move --note x",
+        "baseline show --name before-move --format csv",
+        "baseline list --format json",
+        "baseline clear",
+        "policy suggest --baseline before-move --deny",
+        "policy suggest --sweep 17 --format csv",
         "gaps --sweep latest~2 --format csv",
         "gaps --format json",
         "export change-request",
@@ -61,6 +69,8 @@ fn the_contract_of_the_command_line_parses() {
         "export matrix --checks --format csv --no-bom --output -",
         "export history --vantage v --target t --service smb --since 2026-11-01T00:00:00+09:00 --format ndjson",
         "export gaps --sweep 17 --format json",
+        "readiness --domain d --vantage v --sweep 17 --allow at-risk --lang ja --format json",
+        "readiness --format csv",
         "matrix --sweep latest~1 --format csv --color never --data-dir d",
     ] {
         let words = std::iter::once("sekisho").chain(line.split(' '));

@@ -15,7 +15,7 @@ use crate::service::{SweepDiff, VantageDiff};
 #[into_params(parameter_in = Query)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct DiffOptions {
-    /// The first sweep: a number, latest, or latest~1.
+    /// The first sweep: a number, latest, or latest~1; or a baseline: baseline, baseline:NAME.
     from: String,
     /// The second sweep.
     to: String,
@@ -47,8 +47,8 @@ pub(super) struct VantageOptions {
     path = "/api/v1/diff",
     params(DiffOptions),
     responses(
-        (status = OK, body = Object, description = "from, to; changes: vantage, target, address, service, from, to, kind (regression, exposure, fix, closure, shift, new, gone, untested), expected, by, confirmed; unchanged; from_sweep, to_sweep"),
-        (status = NOT_FOUND, body = ErrorBody, description = "There is no such sweep."),
+        (status = OK, body = Object, description = "from, to; baseline, where one is compared; changes: vantage, target, address, service, from, to, kind (regression, exposure, fix, closure, shift, new, gone, untested), expected, by, confirmed; unchanged; from_sweep, to_sweep"),
+        (status = NOT_FOUND, body = ErrorBody, description = "There is no such sweep or baseline."),
     )
 )]
 pub(super) async fn sweeps(
@@ -56,7 +56,7 @@ pub(super) async fn sweeps(
     State(web): State<Web>,
     Query(options): Query<DiffOptions>,
 ) -> Result<Json<SweepDiff>, ApiError> {
-    Ok(Json(web.services.diff(options.from.parse()?, options.to.parse()?).await?))
+    Ok(Json(web.services.diff_from(&options.from.parse()?, options.to.parse()?).await?))
 }
 
 /// What two vantages of one sweep do not see alike.

@@ -27,6 +27,9 @@ pub struct SweepDiff {
     pub from: i64,
     /// Number of the second sweep.
     pub to: i64,
+    /// Name of the baseline that the first sweep was accepted as, where the baseline is compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
     /// What differs.
     #[serde(flatten)]
     pub difference: Difference,
@@ -82,7 +85,7 @@ impl Services {
         );
         difference.unchanged = difference.unchanged.saturating_add(contrast.unchanged);
         let (from_sweep, to_sweep) = (before.summary, after.summary);
-        Ok(SweepDiff { from, to, difference, from_sweep, to_sweep })
+        Ok(SweepDiff { from, to, baseline: None, difference, from_sweep, to_sweep })
     }
 
     /// What two vantages do not see alike in one sweep.
@@ -120,12 +123,12 @@ impl Half {
     }
 }
 
-fn whole(mut matrix: Matrix) -> Result<(Matrix, SweepSummary)> {
+pub(super) fn whole(mut matrix: Matrix) -> Result<(Matrix, SweepSummary)> {
     let sweep = matrix.sweep.take();
     Ok((matrix, sweep.ok_or_else(|| Error::Internal("a matrix without its sweep".into()))?))
 }
 
-async fn scope(connection: &mut PgConnection, sweep: i64) -> Result<Scope> {
+pub(super) async fn scope(connection: &mut PgConnection, sweep: i64) -> Result<Scope> {
     let row = store::diff::scope(connection, sweep).await?;
     let row = row.ok_or_else(|| Error::NotFound(format!("there is no sweep {sweep}")))?;
     let targets = store::diff::targets_of_others(connection, &row.domain_ids, &row.other_domains).await?;

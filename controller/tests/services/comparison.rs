@@ -10,7 +10,7 @@ use sekisho_model::{Fact, Outcome, SweepState};
 
 use crate::fleet::{Controller, LISTED, Probe, operator, ports, results, settings};
 
-const POLICIES: &str = r#"
+pub(crate) const POLICIES: &str = r#"
 [[policy]]
 name = "no-gc-for-vlan20"
 from = { subnet = "10.77.20.0/24" }

@@ -18,6 +18,7 @@ mod nights;
 mod schedules;
 
 mod attacks;
+mod baselines;
 mod change_request;
 mod checks;
 mod comparison;
@@ -31,7 +32,9 @@ mod migrations;
 mod observations;
 mod operators;
 mod outage;
+mod readiness;
 mod retention;
 mod schedule_runs;
 mod spans;
+mod suggest;
 mod sweeps;
