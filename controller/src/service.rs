@@ -3,6 +3,8 @@
 //! A service checks what it is given, decides, and lets the store write. It knows nothing of HTTP or gRPC, and holds no
 //! state that matters: every answer comes from the database.
 
+mod alert;
+mod channel;
 mod diff;
 mod enrolment;
 mod error;
@@ -12,6 +14,7 @@ mod history;
 mod inventory;
 mod issuer;
 mod matrix;
+mod notice;
 mod observation;
 mod operator;
 mod plan;
@@ -25,7 +28,7 @@ mod trust;
 mod upkeep;
 mod work;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use sqlx::{PgPool, Postgres, Transaction, pool::PoolConnection};
 use tokio::sync::broadcast;
@@ -34,6 +37,8 @@ use uuid::Uuid;
 use crate::store::Named as _;
 
 pub use crate::store::Event;
+pub use alert::{AlertState, AlertSummary};
+pub use channel::{Channel, Courier, Delivery};
 pub use diff::{SweepDiff, VantageDiff};
 pub use enrolment::{EnrolRequest, Enrolled, EnrolmentToken, Renewed};
 pub use error::{Error, Result};
@@ -42,6 +47,7 @@ pub use health::{Health, HealthCheck};
 pub use history::{FlowName, HistorySpan};
 pub use inventory::InventoryChanges;
 pub use issuer::{CertificateIssuer, IssueError, Issued};
+pub use notice::{Event as NoticeEvent, Notice, NoticeState, NoticeSummary};
 pub use observation::{Discovered, HandedIn, Ingested};
 pub use operator::Actor;
 pub use probe::{ProbeStatus, ProbeSummary};
@@ -66,6 +72,7 @@ struct Inner {
     settings: Settings,
     events: broadcast::Sender<Event>,
     vitals: health::Vitals,
+    channels: OnceLock<Vec<Channel>>,
 }
 
 impl Services {
@@ -86,6 +93,7 @@ impl Services {
                 settings,
                 events,
                 vitals: health::Vitals::default(),
+                channels: OnceLock::new(),
             }),
         }
     }

@@ -3,8 +3,9 @@
 //! Functions take a connection, so that services decide what belongs to one transaction. Times are compared with the
 //! database's clock only. Locks are taken in this order, so that no two transactions wait for each other: the
 //! inventory (advisory), a probe, a sweep, jobs by id, the spans of a vantage (advisory), targets. A transaction that
-//! holds jobs never asks for a sweep.
+//! holds jobs never asks for a sweep. Alerts (advisory) are locked by transactions that ask for none of these.
 
+pub(crate) mod alert;
 pub(crate) mod audit;
 pub(crate) mod check_result;
 pub(crate) mod computer;
@@ -20,6 +21,7 @@ pub mod history;
 pub(crate) mod inventory;
 pub(crate) mod job;
 pub(crate) mod matrix;
+pub(crate) mod notice;
 pub(crate) mod observation;
 pub(crate) mod operator;
 pub(crate) mod probe;

@@ -23,6 +23,7 @@
 //! time of the last notice returns to its alert without a word, and is told only if a sweep after that time still has it.
 
 mod facts;
+mod filter;
 mod group;
 mod known;
 mod retry;
@@ -49,6 +50,7 @@ use facts::Facts;
 use known::{Covered, updated};
 
 pub use facts::{heard, tested};
+pub use filter::Filter;
 pub use retry::pause;
 
 /// An alert that no sweep says anything of for this long is over.

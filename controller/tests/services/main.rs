@@ -14,7 +14,10 @@ mod fleet;
 mod link_support;
 #[path = "../support/nights.rs"]
 mod nights;
+#[path = "../support/receiver.rs"]
+mod receiver;
 
+mod alerts;
 mod attacks;
 mod checks;
 mod comparison;
