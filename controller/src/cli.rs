@@ -1,5 +1,6 @@
 //! The command line: the controller itself, and the operators' commands, which talk to its API.
 
+mod alert;
 mod apply;
 mod client;
 mod connection;
@@ -87,6 +88,9 @@ enum Command {
     Gaps(gaps::GapsArgs),
     /// Show since when a flow is as it is, and what it was before.
     History(history::HistoryArgs),
+    /// What sweeps found that somebody has to know: list it, and try the channels that it is told to.
+    #[command(subcommand)]
+    Alert(alert::AlertCommand),
 }
 
 /// Runs the command of this process's arguments.
@@ -125,6 +129,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Diff(args) => block_on(diff::run(args, &global)),
         Command::Gaps(args) => block_on(gaps::run(args, &global)),
         Command::History(args) => block_on(history::run(args, &global)),
+        Command::Alert(command) => block_on(alert::run(command, &global)),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Handlers parse, ask one service and answer. They know nothing of the database.
 
+mod alert;
 mod auth;
 mod diff;
 mod document;
@@ -34,6 +35,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::service::Services;
 
+pub use alert::ChannelTest;
 pub use enrolment_token::{EnrolmentTokenRequest, PrintedToken};
 pub use error::{ErrorBody, ErrorDetail};
 pub use inventory::ApplyOptions;
@@ -96,4 +98,7 @@ fn api() -> OpenApiRouter<Web> {
         .routes(routes!(diff::vantages))
         .routes(routes!(gaps::show))
         .routes(routes!(history::show))
+        .routes(routes!(alert::list))
+        .routes(routes!(alert::test))
+        .routes(routes!(alert::notice))
 }

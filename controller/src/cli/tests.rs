@@ -47,6 +47,10 @@ fn the_contract_of_the_command_line_parses() {
         "gaps --sweep latest~2 --format csv",
         "gaps --format json",
         "history --vantage v --target dc1.corp.example --service smb --limit 5 --format json",
+        "alert list",
+        "alert list --open --format csv",
+        "alert list --all --limit 5 --format json",
+        "alert test --channel operators",
         "matrix --sweep latest~1 --format csv --color never --data-dir d",
     ] {
         let words = std::iter::once("sekisho").chain(line.split(' '));

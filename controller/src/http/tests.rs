@@ -22,7 +22,9 @@ use crate::{
 };
 
 /// Every path of the listener with its methods. A new one is added here on purpose.
-const PATHS: [(&str, &str); 17] = [
+const PATHS: [(&str, &str); 20] = [
+    ("GET", "/api/v1/alerts"),
+    ("GET", "/api/v1/alerts/notices/{key}"),
     ("GET", "/api/v1/diff"),
     ("GET", "/api/v1/diff/vantages"),
     ("GET", "/api/v1/gaps"),
@@ -34,6 +36,7 @@ const PATHS: [(&str, &str); 17] = [
     ("GET", "/api/v1/sweeps/{sweep}"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
+    ("POST", "/api/v1/alerts/test"),
     ("POST", "/api/v1/enrolment-tokens"),
     ("POST", "/api/v1/inventory"),
     ("POST", "/api/v1/probes/{id}/revoke"),

@@ -94,7 +94,8 @@ impl Courier for Mailer {
 
 /// The message. A repetition has the same Message-ID, by which mail programs know it.
 pub(super) fn message(notice: &Notice, from: &Mailbox, to: &[Mailbox]) -> Result<Message, String> {
-    let subject: String = format!("[sekisho] {}", notice.summary).chars().take(SUBJECT).collect();
+    let subject = format!("[sekisho] {}", notice.summary).replace(['\r', '\n'], " ");
+    let subject: String = subject.chars().take(SUBJECT).collect();
     let id = format!("<{}@{}>", notice.key, from.email.domain());
     let mut builder = Message::builder()
         .from(from.clone())
