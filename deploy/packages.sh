@@ -11,6 +11,8 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 PACKAGES_BUILD=(gcc libc6-dev)
 PACKAGES_CONTROLLER=(postgresql iproute2 util-linux passwd)
 PACKAGES_STATIC=(shellcheck)
+# What alerts are sent to in tests: a mail server, and Alertmanager.
+PACKAGES_CHANNELS=(python3-aiosmtpd prometheus-alertmanager)
 
 # The packages of the lab, from its own list.
 packages_lab() {

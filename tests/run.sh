@@ -158,7 +158,7 @@ main() {
             ;;
         static) packages+=("${PACKAGES_STATIC[@]}") parts+=(static) ;;
         unit) parts+=(unit) ;;
-        db) packages+=("${PACKAGES_CONTROLLER[@]}") parts+=(programs db) ;;
+        db) packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_CHANNELS[@]}") parts+=(programs db) ;;
         lab | e2e)
             root=yes
             mapfile -t -O "${#packages[@]}" packages < <(packages_lab)
@@ -174,7 +174,7 @@ main() {
     if ((${#wanted[@]} == 0)); then
         root=yes
         mapfile -t -O "${#packages[@]}" packages < <(packages_lab)
-        packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_STATIC[@]}")
+        packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_CHANNELS[@]}" "${PACKAGES_STATIC[@]}")
         parts=(static programs all)
     fi
     [[ ! $root || $(id -u) -eq 0 ]] ||

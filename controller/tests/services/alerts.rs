@@ -24,9 +24,9 @@ expect = "allow"
 const SECRET: &str = "correct horse battery staple";
 
 /// One service of one target at vlan20 that is blocked.
-type Blocked<'a> = (&'a str, &'a str, Outcome);
+pub(crate) type Blocked<'a> = (&'a str, &'a str, Outcome);
 
-fn patient() -> Settings {
+pub(crate) fn patient() -> Settings {
     Settings {
         alert_retry: Duration::from_millis(20),
         alert_hold: Duration::from_secs(3_600),
@@ -36,7 +36,7 @@ fn patient() -> Settings {
     }
 }
 
-pub(crate) fn webhook(name: &str, receiver: &Receiver) -> Setup {
+fn webhook(name: &str, receiver: &Receiver) -> Setup {
     let url = format!("http://{}/hooks/T0KEN", receiver.address).parse().unwrap();
     let secret = Some(Secret::new(SECRET));
     let endpoint = Endpoint { url, secret, authorities: None };
@@ -51,7 +51,7 @@ fn tell(controller: &Controller, setups: Vec<Setup>) {
 }
 
 /// A controller, and the probes of two vantages.
-async fn fleet(settings: Settings, setups: Vec<Setup>) -> (Controller, Probe, Probe) {
+pub(crate) async fn fleet(settings: Settings, setups: Vec<Setup>) -> (Controller, Probe, Probe) {
     let controller = Controller::new(settings).await;
     tell(&controller, setups);
     controller.apply(&format!("{LISTED}{POLICIES}")).await;
@@ -86,7 +86,7 @@ async fn work(probe: &mut Probe, blocked: &[Blocked<'_>]) {
 }
 
 /// A sweep in which these flows of vlan20 are blocked; returns its number.
-async fn night(fleet: &mut (Controller, Probe, Probe), blocked: &[Blocked<'_>]) -> i64 {
+pub(crate) async fn night(fleet: &mut (Controller, Probe, Probe), blocked: &[Blocked<'_>]) -> i64 {
     let sweep = fleet.0.run().await.summary.id;
     work(&mut fleet.1, &[]).await;
     work(&mut fleet.2, blocked).await;
@@ -97,7 +97,8 @@ async fn alerts(controller: &Controller, all: bool) -> Vec<AlertSummary> {
     controller.services.alerts(all, 100).await.unwrap()
 }
 
-const SMB: [Blocked<'static>; 2] = [("dc1", "smb", Outcome::Filtered), ("dc2", "smb", Outcome::Filtered)];
+pub(crate) const SMB: [Blocked<'static>; 2] =
+    [("dc1", "smb", Outcome::Filtered), ("dc2", "smb", Outcome::Filtered)];
 
 #[tokio::test]
 async fn an_alert_is_told_once_until_it_is_over() {

@@ -19,6 +19,7 @@ mod receiver;
 
 mod alerts;
 mod attacks;
+mod channels;
 mod checks;
 mod comparison;
 mod dispatch;
