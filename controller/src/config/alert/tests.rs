@@ -119,3 +119,22 @@ fn faults_name_the_channel_and_the_field_and_hide_what_is_secret() {
     assert!(checked(&twice, place.path()).unwrap_err().contains("two channels"));
     assert!(checked("[[alert]]\nkind = \"slack\"\n", place.path()).unwrap_err().contains("name is needed"));
 }
+
+#[test]
+fn the_example_is_a_configuration() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("sekisho.toml");
+    std::fs::copy("../deploy/examples/sekisho.toml", &path).unwrap();
+    for (file, text) in
+        [("webhook.key", "k"), ("slack.url", "https://hooks.example/x"), ("mail.password", "p")]
+    {
+        std::fs::write(place.path().join(file), text).unwrap();
+    }
+    let config = crate::config::Config::new(crate::config::Wishes::default(), Some(&path)).unwrap();
+    let kinds: Vec<&str> = config.alerts.iter().map(|setup| setup.name.as_str()).collect();
+    assert_eq!(kinds, ["operators", "chat", "alertmanager", "mail"]);
+    std::fs::remove_file(place.path().join("mail.password")).unwrap();
+    let fault =
+        crate::config::Config::new(crate::config::Wishes::default(), Some(&path)).unwrap_err().to_string();
+    assert!(fault.contains("sekisho.toml: alert \"mail\": password_file"), "{fault}");
+}
