@@ -295,7 +295,9 @@ impl Services {
     /// Gives up what is too old, forgets what was done with long ago, and counts the rest for the health.
     pub(crate) async fn tidy_notices(&self) -> Result<()> {
         let mut connection = self.connection().await?;
-        let given_up = store::notice::give_up(&mut connection, self.settings().alert_give_up).await?;
+        let own: Vec<&str> = self.channels().iter().map(|channel| channel.name.as_str()).collect();
+        let age = self.settings().alert_give_up;
+        let given_up = store::notice::give_up(&mut connection, &own, age).await?;
         if given_up > 0 {
             tracing::warn!(given_up, "notices of alerts whose channel no controller has were given up");
         }

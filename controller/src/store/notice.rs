@@ -131,16 +131,17 @@ pub(crate) async fn failed(
     Ok(())
 }
 
-/// Gives up notices that were written `age` ago and that nobody has come for: no controller has their channel any more.
-/// Says how many.
-pub(crate) async fn give_up(connection: &mut PgConnection, age: Duration) -> Result<u64> {
+/// Gives up notices that were written `age` ago and that nobody has come for: no controller has their channel any more, and
+/// it is none of `channels`. Says how many.
+pub(crate) async fn give_up(connection: &mut PgConnection, channels: &[&str], age: Duration) -> Result<u64> {
     let done = sqlx::query(
         "UPDATE alert_notice SET state = 'failed', done_at = now(),
                 error = 'no controller has this channel' || coalesce('; before: ' || error, '')
          WHERE state = 'waiting' AND next_at < now() - interval '5 minutes'
-           AND created_at < now() - make_interval(secs => $1)",
+           AND created_at < now() - make_interval(secs => $1) AND channel <> ALL($2)",
     )
     .bind(age.as_secs_f64())
+    .bind(channels)
     .execute(connection)
     .await
     .named("giving notices up")?;

@@ -251,6 +251,27 @@ async fn a_receiver_that_fails_half_of_the_time_gets_every_notice() {
 }
 
 #[tokio::test]
+async fn the_end_is_not_told_before_the_beginning() {
+    let receiver = Receiver::new(&[Behaviour::Broken, Behaviour::Fine]).await;
+    let settings = Settings { alert_retry: Duration::from_secs(3_600), ..patient() };
+    let mut fleet = fleet(settings, vec![webhook("ops", &receiver)]).await;
+    let services = fleet.0.services.clone();
+    for blocked in [&SMB[..1], &[]] {
+        night(&mut fleet, blocked).await;
+        services.consider_sweeps().await.unwrap();
+    }
+    assert_eq!(services.deliver_notices("ops").await.unwrap(), 1, "the end waits for the beginning");
+    fleet
+        .0
+        .count("WITH x AS (UPDATE alert_notice SET next_at = now() RETURNING 1) SELECT count(*) FROM x")
+        .await;
+    assert_eq!(services.deliver_notices("ops").await.unwrap(), 2);
+    let events: Vec<_> =
+        receiver.received().iter().map(|received| received.json()["event"].clone()).collect();
+    assert_eq!(events, ["open", "open", "resolved"]);
+}
+
+#[tokio::test]
 async fn two_controllers_tell_once() {
     let receiver = Receiver::new(&[Behaviour::Fine, Behaviour::Slow]).await;
     let mut fleet = fleet(patient(), vec![webhook("ops", &receiver)]).await;

@@ -239,7 +239,14 @@ fn an_alert_is_told_once_and_once_more_when_all_of_it_is_over() {
 fn what_was_not_tested_ends_nothing() {
     let missed = "vlan20 dc1 smb missed\nvlan20 dc1 ldap failed\nvlan10 dc1 smb open\nvlan10 dc1 ldap open";
     let narrow = "vlan10 dc1 smb open\nvlan10 dc1 ldap open";
-    story(&[(0, GAP, &[TOLD]), (24, missed, &[]), (48, narrow, &[]), (72, OPEN, &["Resolved 1"])]);
+    let failed = "vlan20 dc1 smb failed\nvlan20 dc1 ldap failed\nvlan10 dc1 smb open\nvlan10 dc1 ldap open";
+    story(&[
+        (0, GAP, &[TOLD]),
+        (24, missed, &[]),
+        (48, failed, &[]),
+        (72, narrow, &[]),
+        (96, OPEN, &["Resolved 1"]),
+    ]);
 }
 
 #[test]

@@ -65,7 +65,13 @@ proptest! {
         told(&nights, |book, night| {
             let known = book.alerts.clone();
             let decision = night.decide(&known);
-            let tested = tested(&night.cells, &[]);
+            // By name, so that nothing here hangs on what the code takes for tested.
+            let tested: BTreeSet<Item> = night
+                .cells
+                .iter()
+                .filter(|cell| !matches!(cell.outcome, Outcome::Missed | Outcome::Failed))
+                .map(facts::item_of)
+                .collect();
             let is_untested = |item: &&Item| item.flow.is_some() && !tested.contains(*item);
             wrong.extend(decision.open.iter().flat_map(|alert| &alert.items).filter(is_untested).cloned());
             let ended = decision.update.iter().flat_map(|update| update.items.keys());
