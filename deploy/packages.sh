@@ -12,6 +12,8 @@ PACKAGES_BUILD=(gcc libc6-dev)
 PACKAGES_CONTROLLER=(postgresql iproute2 util-linux passwd)
 PACKAGES_STATIC=(shellcheck)
 PACKAGES_PYTHON=(python3-venv)
+# What alerts are sent to in tests: a mail server, and Alertmanager.
+PACKAGES_CHANNELS=(python3-aiosmtpd prometheus-alertmanager)
 
 # The packages of the lab, from its own list.
 packages_lab() {

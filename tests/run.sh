@@ -172,7 +172,7 @@ main() {
             ;;
         static) packages+=("${PACKAGES_STATIC[@]}") parts+=(static) ;;
         unit) parts+=(unit) ;;
-        db) packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_PYTHON[@]}") parts+=(programs python db) ;;
+        db) packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_CHANNELS[@]}" "${PACKAGES_PYTHON[@]}") parts+=(programs python db) ;;
         lab | e2e)
             root=yes
             mapfile -t -O "${#packages[@]}" packages < <(packages_lab)
@@ -188,7 +188,7 @@ main() {
     if ((${#wanted[@]} == 0)); then
         root=yes
         mapfile -t -O "${#packages[@]}" packages < <(packages_lab)
-        packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_PYTHON[@]}" "${PACKAGES_STATIC[@]}")
+        packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_CHANNELS[@]}" "${PACKAGES_PYTHON[@]}" "${PACKAGES_STATIC[@]}")
         parts=(static programs python all)
     fi
     [[ ! $root || $(id -u) -eq 0 ]] ||

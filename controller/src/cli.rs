@@ -1,5 +1,6 @@
 //! The command line: the controller itself, and the operators' commands, which talk to its API.
 
+mod alert;
 mod apply;
 mod baseline;
 mod change_request;
@@ -109,6 +110,9 @@ enum Command {
     Export(export::ExportCommand),
     /// Tell whether computers can join from a vantage, what Windows will answer, why, and what to do.
     Readiness(readiness::ReadinessArgs),
+    /// What sweeps found that somebody has to know: list it, and try the channels that it is told to.
+    #[command(subcommand)]
+    Alert(alert::AlertCommand),
 }
 
 /// Runs the command of this process's arguments.
@@ -152,6 +156,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::History(args) => block_on(history::run(args, &global)),
         Command::Export(command) => block_on(export::run(command, &global)),
         Command::Readiness(args) => block_on(readiness::run(args, &global)),
+        Command::Alert(command) => block_on(alert::run(command, &global)),
     }
 }
 

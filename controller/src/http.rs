@@ -2,6 +2,7 @@
 //!
 //! Handlers parse, ask one service and answer. They know nothing of the database.
 
+mod alert;
 mod auth;
 mod baseline;
 mod change_request;
@@ -39,6 +40,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::service::Services;
 
+pub use alert::ChannelTest;
 pub use enrolment_token::{EnrolmentTokenRequest, PrintedToken};
 pub use error::{ErrorBody, ErrorDetail};
 pub use inventory::ApplyOptions;
@@ -114,4 +116,7 @@ fn api() -> OpenApiRouter<Web> {
         .routes(routes!(baseline::list, baseline::set))
         .routes(routes!(baseline::show))
         .routes(routes!(baseline::clear))
+        .routes(routes!(alert::list))
+        .routes(routes!(alert::test))
+        .routes(routes!(alert::notice))
 }

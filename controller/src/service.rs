@@ -3,8 +3,10 @@
 //! A service checks what it is given, decides, and lets the store write. It knows nothing of HTTP or gRPC, and holds no
 //! state that matters: every answer comes from the database.
 
+mod alert;
 mod baseline;
 mod change_request;
+mod channel;
 mod diff;
 mod enrolment;
 mod error;
@@ -14,6 +16,7 @@ mod history;
 mod inventory;
 mod issuer;
 mod matrix;
+mod notice;
 mod observation;
 mod operator;
 mod plan;
@@ -30,7 +33,7 @@ mod trust;
 mod upkeep;
 mod work;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use sqlx::{PgPool, Postgres, Transaction, pool::PoolConnection};
 use tokio::sync::broadcast;
@@ -39,8 +42,10 @@ use uuid::Uuid;
 use crate::store::Named as _;
 
 pub use crate::store::Event;
+pub use alert::{AlertState, AlertSummary};
 pub use baseline::{BaselineDetail, BaselineRequest, BaselineSummary, DEFAULT_BASELINE, Reference};
 pub use change_request::SweepChangeRequest;
+pub use channel::{Channel, Courier, Delivery};
 pub use diff::{SweepDiff, VantageDiff};
 pub use enrolment::{EnrolRequest, Enrolled, EnrolmentToken, Renewed};
 pub use error::{Error, Result};
@@ -50,6 +55,7 @@ pub use history::{FlowName, HistorySpan, SpanFilter, SpanPage, Spanned};
 pub use inventory::InventoryChanges;
 pub use issuer::{CertificateIssuer, IssueError, Issued};
 pub use matrix::{FRESH, Place};
+pub use notice::{Event as NoticeEvent, Notice, NoticeState, NoticeSummary};
 pub use observation::{Discovered, HandedIn, Ingested};
 pub use operator::Actor;
 pub use probe::{ProbeStatus, ProbeSummary};
@@ -80,6 +86,7 @@ struct Inner {
     settings: Settings,
     events: broadcast::Sender<Event>,
     vitals: health::Vitals,
+    channels: OnceLock<Vec<Channel>>,
 }
 
 impl Services {
@@ -100,6 +107,7 @@ impl Services {
                 settings,
                 events,
                 vitals: health::Vitals::default(),
+                channels: OnceLock::new(),
             }),
         }
     }

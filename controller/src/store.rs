@@ -4,7 +4,10 @@
 //! database's clock only. Locks are taken in this order, so that no two transactions wait for each other: the
 //! inventory (advisory), a schedule, a probe, a sweep, jobs by id, the spans of a vantage (advisory), targets. A transaction that
 //! holds jobs never asks for a sweep. Applying an inventory takes schedules last: who holds one waits for nothing else of it.
+//! inventory (advisory), a probe, a sweep, jobs by id, the spans of a vantage (advisory), targets. A transaction that
+//! holds jobs never asks for a sweep. Alerts (advisory) are locked by transactions that ask for none of these.
 
+pub(crate) mod alert;
 pub(crate) mod audit;
 pub(crate) mod baseline;
 pub mod block;
@@ -23,6 +26,7 @@ pub(crate) mod inventory;
 pub mod job;
 pub(crate) mod letter;
 pub(crate) mod names;
+pub(crate) mod notice;
 pub mod observation;
 pub(crate) mod operator;
 pub(crate) mod probe;

@@ -1,5 +1,5 @@
 //! The pure domain of the controller: what an inventory may say, what a change of it means, how a sweep is cut into jobs,
-//! when schedules run, the spans of flows, and what results say.
+//! when schedules run, the spans of flows, what results say, and what of it is told.
 //!
 //! No I/O, no clock, no database: values come in, decisions go out.
 #![cfg_attr(
@@ -7,6 +7,7 @@
     deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::panic, clippy::expect_used)
 )]
 
+pub mod alert;
 pub mod attribution;
 pub mod baseline;
 pub mod capture;

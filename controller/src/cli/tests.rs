@@ -71,6 +71,10 @@ fn the_contract_of_the_command_line_parses() {
         "export gaps --sweep 17 --format json",
         "readiness --domain d --vantage v --sweep 17 --allow at-risk --lang ja --format json",
         "readiness --format csv",
+        "alert list",
+        "alert list --open --format csv",
+        "alert list --all --limit 5 --format json",
+        "alert test --channel operators",
         "matrix --sweep latest~1 --format csv --color never --data-dir d",
     ] {
         let words = std::iter::once("sekisho").chain(line.split(' '));

@@ -22,12 +22,14 @@ use crate::{
 };
 
 /// Every path of the listener with its methods. A new one is added here on purpose.
-const PATHS: [(&str, &str); 31] = [
+const PATHS: [(&str, &str); 34] = [
     ("GET", "/api/v1/change-request"),
     ("GET", "/api/v1/baselines"),
     ("GET", "/api/v1/baselines/{name}"),
     ("POST", "/api/v1/baselines"),
     ("POST", "/api/v1/baselines/{name}/clear"),
+    ("GET", "/api/v1/alerts"),
+    ("GET", "/api/v1/alerts/notices/{key}"),
     ("GET", "/api/v1/diff"),
     ("GET", "/api/v1/diff/vantages"),
     ("GET", "/api/v1/gaps"),
@@ -45,6 +47,7 @@ const PATHS: [(&str, &str); 31] = [
     ("GET", "/api/v1/sweeps/{sweep}"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
+    ("POST", "/api/v1/alerts/test"),
     ("POST", "/api/v1/enrolment-tokens"),
     ("POST", "/api/v1/inventory"),
     ("POST", "/api/v1/probes/{id}/revoke"),

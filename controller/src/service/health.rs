@@ -1,7 +1,7 @@
 //! Whether the controller can do its work.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -21,11 +21,18 @@ pub(super) struct Vitals {
     listening: AtomicBool,
     /// When the background last finished a round, milliseconds after `start`.
     last_round: AtomicU64,
+    /// Notices of alerts that wait, and that were given up in the last day.
+    notices: [AtomicI64; 2],
 }
 
 impl Default for Vitals {
     fn default() -> Self {
-        Self { start: Instant::now(), listening: AtomicBool::new(false), last_round: AtomicU64::new(0) }
+        Self {
+            start: Instant::now(),
+            listening: AtomicBool::new(false),
+            last_round: AtomicU64::new(0),
+            notices: Default::default(),
+        }
     }
 }
 
@@ -41,7 +48,7 @@ pub struct Health {
 /// One thing that was checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HealthCheck {
-    /// `database`, `events` or `background`.
+    /// `database`, `events`, `background` or `notices`.
     pub name: String,
     /// Whether it is fine.
     pub ok: bool,
@@ -52,7 +59,7 @@ pub struct HealthCheck {
 impl Services {
     /// Checks the database and the controller's own work. Never waits long, never fails.
     pub async fn health(&self) -> Health {
-        let checks = vec![self.database().await, self.events(), self.background()];
+        let checks = vec![self.database().await, self.events(), self.background(), self.notices()];
         Health { ok: checks.iter().all(|check| check.ok), checks }
     }
 
@@ -66,6 +73,21 @@ impl Services {
         let vitals = &self.inner.vitals;
         let millis = u64::try_from(vitals.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         vitals.last_round.store(millis, Ordering::Relaxed);
+    }
+
+    /// Notes how many notices of alerts wait, and how many were given up in the last day.
+    pub(crate) fn note_notices(&self, waiting: i64, failed: i64) {
+        for (count, now) in self.inner.vitals.notices.iter().zip([waiting, failed]) {
+            count.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// A receiver that is away does not keep this controller from its work.
+    fn notices(&self) -> HealthCheck {
+        let [waiting, failed] =
+            self.inner.vitals.notices.each_ref().map(|count| count.load(Ordering::Relaxed));
+        let detail = format!("{waiting} waiting, {failed} given up in the last day");
+        HealthCheck { name: "notices".to_owned(), ok: true, detail }
     }
 
     async fn database(&self) -> HealthCheck {

@@ -43,6 +43,16 @@ pub struct Settings {
     /// How often the controller looks for work that nobody told it of.
     #[serde(with = "duration")]
     pub tick: Duration,
+    /// What comes back within this time after it was told to be over is not told again before it is.
+    #[serde(with = "duration")]
+    pub alert_hold: Duration,
+    /// A notice that could not be delivered is tried again after this pause, and each time after one twice as long, up to
+    /// a quarter of an hour.
+    #[serde(with = "duration")]
+    pub alert_retry: Duration,
+    /// A notice that could not be delivered for this long is given up.
+    #[serde(with = "duration")]
+    pub alert_give_up: Duration,
     /// Most jobs that one probe holds at a time.
     #[serde(deserialize_with = "jobs_per_probe")]
     pub jobs_per_probe: u32,
@@ -64,6 +74,9 @@ impl Default for Settings {
             keep_observations: 30 * DAY,
             keep_open_facts: 7 * DAY,
             tick: Duration::from_secs(1),
+            alert_hold: Duration::from_secs(6 * 60 * 60),
+            alert_retry: Duration::from_secs(5),
+            alert_give_up: Duration::from_secs(24 * 60 * 60),
             jobs_per_probe: 4,
             tasks_per_job: TASKS_PER_JOB,
         }

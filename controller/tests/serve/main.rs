@@ -267,6 +267,49 @@ fn a_second_controller_on_the_same_directory_is_refused() {
 }
 
 #[test]
+fn channels_of_the_configuration_are_tried() {
+    let place = Place::new();
+    // A receiver that takes everything and says so.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let receiver = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+        let head: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+        std::io::Write::write_all(&mut stream, b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
+            .unwrap();
+        head
+    });
+    place.write("key", "hunter2\n");
+    let config = place.write(
+        "sekisho.toml",
+        &format!(
+            "[[alert]]\nname = \"ops\"\nkind = \"webhook\"\nurl = \"http://{address}/T0KEN\"\nsecret_file = \"key\"\n\
+             [[alert]]\nname = \"nobody\"\nkind = \"webhook\"\nurl = \"http://127.0.0.1:1/T0KEN\"\n"
+        ),
+    );
+    let controller = Controller::start(&place, &["--config", config.to_str().unwrap()]);
+    assert_eq!(controller.run(&["alert", "list"]).stdout, "no open alerts\n");
+    assert_eq!(controller.run(&["alert", "list", "--all", "--format", "json"]).stdout.trim(), "[]");
+    let tried = controller.run(&["alert", "test", "--channel", "ops"]).stdout;
+    assert!(tried.starts_with("channel ops: delivered, key "), "{tried}");
+    let head = receiver.join().unwrap();
+    assert!(
+        head.iter().any(|line| line.to_ascii_lowercase().starts_with("sekisho-signature: v1=")),
+        "{head:?}"
+    );
+    let refused = controller.fails(&["alert", "test", "--channel", "nobody"]);
+    assert!(
+        refused.contains("channel nobody did not take the test") && refused.contains("refused"),
+        "{refused}"
+    );
+    let unknown = controller.fails(&["alert", "test", "--channel", "pager"]);
+    assert!(unknown.contains("ops, nobody"), "{unknown}");
+    let log = controller.stop();
+    assert!(!log.contains("T0KEN") && !log.contains("hunter2"), "{log}");
+}
+
+#[test]
 fn data_of_another_version_is_left_alone() {
     let place = Place::new();
     Controller::start(&place, &[]).stop();

@@ -14,12 +14,16 @@ mod fleet;
 mod link_support;
 #[path = "../support/nights.rs"]
 mod nights;
+#[path = "../support/receiver.rs"]
+mod receiver;
 #[path = "../support/schedules.rs"]
 mod schedules;
 
+mod alerts;
 mod attacks;
 mod baselines;
 mod change_request;
+mod channels;
 mod checks;
 mod comparison;
 mod dispatch;
