@@ -46,7 +46,7 @@ pub use alert::{AlertState, AlertSummary};
 pub use baseline::{BaselineDetail, BaselineRequest, BaselineSummary, DEFAULT_BASELINE, Reference};
 pub use change_request::SweepChangeRequest;
 pub use channel::{Channel, Courier, Delivery};
-pub use diff::{SweepDiff, VantageDiff};
+pub use diff::{SweepDiff, TimeDiff, VantageDiff};
 pub use enrolment::{EnrolRequest, Enrolled, EnrolmentToken, Renewed};
 pub use error::{Error, Result};
 pub use gaps::SweepGaps;

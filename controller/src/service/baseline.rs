@@ -87,6 +87,8 @@ pub enum Reference {
     Sweep(SweepRef),
     /// The baseline of that name.
     Baseline(String),
+    /// What was known at that time.
+    Time(Timestamp),
 }
 
 impl FromStr for Reference {
@@ -98,7 +100,7 @@ impl FromStr for Reference {
         }
         match word.strip_prefix("baseline:") {
             Some(name) => Ok(Self::Baseline(checked(name)?)),
-            None => word.parse().map(Self::Sweep),
+            None => word.parse().map(Self::Time).or_else(|_| word.parse().map(Self::Sweep)),
         }
     }
 }
@@ -108,6 +110,7 @@ impl std::fmt::Display for Reference {
         match self {
             Self::Sweep(sweep) => sweep.fmt(f),
             Self::Baseline(name) => write!(f, "baseline:{name}"),
+            Self::Time(at) => at.fmt(f),
         }
     }
 }
@@ -201,6 +204,11 @@ impl Services {
         let name = match from {
             Reference::Sweep(from) => return self.diff(*from, to).await,
             Reference::Baseline(name) => name,
+            Reference::Time(at) => {
+                return Err(Error::Invalid(format!(
+                    "{at} is a time, and {to} a sweep: a time is compared with a time"
+                )));
+            }
         };
         let (after, to_sweep) = whole(self.matrix(to).await?)?;
         let mut connection = self.connection().await?;

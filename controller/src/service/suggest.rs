@@ -4,7 +4,7 @@ use sekisho_domain::suggest::{Suggestion, suggest};
 use sekisho_model::SweepSummary;
 use serde::{Deserialize, Serialize};
 
-use super::{Reference, Result, Services, diff::whole, gaps::domains};
+use super::{Error, Reference, Result, Services, diff::whole, gaps::domains};
 use crate::store;
 
 /// Policies drafted from a sweep or a baseline.
@@ -35,6 +35,11 @@ impl Services {
             Reference::Baseline(name) => {
                 let baseline = self.baseline(name).await?;
                 (baseline.cells, baseline.summary.sweep, Some(baseline.summary.name))
+            }
+            Reference::Time(at) => {
+                return Err(Error::Invalid(format!(
+                    "{at} is a time; policies are suggested from a sweep or a baseline"
+                )));
             }
         };
         let mut connection = self.connection().await?;

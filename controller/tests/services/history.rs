@@ -202,3 +202,22 @@ async fn what_was_known_at_a_time_is_shown_and_nothing_else() {
     let error = nights.controller.services.matrix_at(at(1), hours(1), &place).await.unwrap_err();
     assert!(error.to_string().contains("no site \"osaka\""), "{error}");
 }
+
+#[tokio::test]
+async fn times_are_compared_by_what_was_known_then() {
+    let nights = five_nights().await;
+    let fresh = sekisho::service::FRESH;
+    let diff =
+        async |from, to| nights.controller.services.diff_times(from, to, fresh).await.unwrap().difference;
+    let changed = diff(at(1), at(4)).await;
+    let kinds: Vec<(String, String)> =
+        changed.changes.iter().map(|it| (it.service.name(), it.kind.to_string())).collect();
+    assert_eq!(kinds, [("tcp/2".to_owned(), "regression".to_owned())]);
+    assert_eq!(changed.unchanged, 3);
+    // Before the first night there was nothing, and long after the last one nothing is known.
+    let kinds = |changes: &[sekisho_domain::compare::Change]| {
+        changes.iter().map(|it| it.kind.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(&diff(at(-1), at(0)).await.changes), ["new"; 4]);
+    assert_eq!(kinds(&diff(at(4), at(9)).await.changes), ["untested"; 4]);
+}
