@@ -61,12 +61,18 @@ CREATE TABLE detail (
     task     smallint NOT NULL,
     telling  boolean  NOT NULL,
     body     json     NOT NULL,
-    PRIMARY KEY (job, task)
+    PRIMARY KEY (job, task, telling)
 ) PARTITION BY RANGE (job);
 COMMENT ON TABLE detail IS 'Facts and attempts of the observations of a batch, together because they are alike and so compress well.';
 COMMENT ON COLUMN detail.task IS 'The lowest task in it.';
-COMMENT ON COLUMN detail.telling IS 'Of flows that are blocked, or have changed: kept as long as their observations. Others go earlier.';
-COMMENT ON COLUMN detail.body IS 'By task: facts, an object, and attempts, a list; each absent where empty.';
+COMMENT ON COLUMN detail.telling IS 'Facts of flows that are blocked, and all of flows that have changed: kept as long as their observations. The rest goes earlier.';
+COMMENT ON COLUMN detail.body IS 'By task: facts, an object, and attempts, a list; each absent where empty. An attempt is a list: start and duration in microseconds, local port, signal, bytes sent, bytes received, TTL, ICMP type, ICMP code, sender of the ICMP message; without what is zero or null at its end.';
+
+-- A quicker compression, where this PostgreSQL has it.
+DO $$ BEGIN
+    ALTER TABLE detail ALTER COLUMN body SET COMPRESSION lz4;
+EXCEPTION WHEN feature_not_supported THEN NULL;
+END $$;
 
 CREATE FUNCTION open_block(wanted integer) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -76,7 +82,7 @@ BEGIN
     IF NOT FOUND THEN RETURN; END IF;
     FOREACH kind IN ARRAY ARRAY['observation', 'detail'] LOOP
         -- Attached rather than created in place: that lets reading and writing go on.
-        EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', kind || '_' || wanted, kind);
+        EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING COMPRESSION)', kind || '_' || wanted, kind);
         EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)',
                        kind, kind || '_' || wanted, wanted::bigint * 65536,
                        least((wanted::bigint + 1) * 65536, 2147483647));
@@ -93,7 +99,10 @@ FROM old_observation o JOIN job j ON j.id = o.job_id;
 
 INSERT INTO detail (job, task, telling, body)
 SELECT j.number, min(o.task), true, json_object_agg(o.task, json_strip_nulls(json_build_object(
-    'facts', nullif(o.facts, '{}'), 'attempts', nullif(o.evidence, '[]'))))
+    'facts', nullif(o.facts, '{}'), 'attempts', (
+        SELECT json_agg(json_build_array(a -> 'at_us', a -> 'took_us', a -> 'source_port', a -> 'signal', a -> 'sent_bytes',
+                                         a -> 'received_bytes', a -> 'ttl', a -> 'icmp' -> 0, a -> 'icmp' -> 1, a -> 'offender'))
+        FROM jsonb_array_elements(o.evidence) AS a))))
 FROM old_observation o JOIN job j ON j.id = o.job_id GROUP BY j.number;
 
 UPDATE job SET outcomes = o.outcomes FROM (

@@ -88,7 +88,7 @@ const ALERTS: &[Column<AlertSummary>] = &[
         Some(state.to_owned())
     }),
     text("kind", |alert| word(Some(alert.kind))),
-    integer("flows", |alert| alert.flows.try_into().ok()),
+    integer("flows", |alert| Some(alert.flows.into())),
     integer("sweep", |alert| Some(alert.sweep)),
     time("opened", |alert| Some(alert.opened_at)),
     time("resolved", |alert| alert.resolved_at),

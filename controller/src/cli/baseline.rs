@@ -137,7 +137,7 @@ fn report(found: &BaselineDetail) -> String {
     let row = |(vantage, cells): (&str, Vec<&Cell>)| OfVantage {
         vantage: vantage.to_owned(),
         subnet: cells.first().and_then(|cell| cell.subnet),
-        counts: Counts::of(cells.into_iter()),
+        counts: Counts::of(cells),
     };
     out.push_str(&output::columns(VANTAGES, vantages.into_iter().map(row), "it has no flow"));
     out

@@ -90,6 +90,17 @@ async fn facts_of_open_flows_go_before_those_that_tell_something() {
         let (job, _) = nights.sweep().await.remove(0);
         let told = |task, outcome| HandedIn {
             facts: [("told".to_owned(), Fact::Integer(day))].into(),
+            evidence: vec![sekisho_model::Attempt {
+                at_us: 1,
+                took_us: 2,
+                source_port: Some(40_000),
+                signal: "reply".to_owned(),
+                icmp: None,
+                offender: None,
+                ttl: None,
+                sent_bytes: 0,
+                received_bytes: 0,
+            }],
             observed_at: Some(at(day)),
             ..observed(job, task, outcome)
         };
@@ -107,8 +118,10 @@ async fn facts_of_open_flows_go_before_those_that_tell_something() {
     assert_eq!((facts(1).await, facts(2).await), (vec![1, 1], vec![1, 1]));
     age(&nights, 2).await;
     services.retire().await.unwrap();
-    // The first night began the spans: its facts say how.
+    // The first night began the spans: its facts and attempts say how.
     assert_eq!((facts(1).await, facts(2).await), (vec![1, 1], vec![0, 1]));
+    let attempts = "SELECT count(*) FROM report.fact WHERE sweep = 2 AND attempts IS NOT NULL";
+    assert_eq!(nights.controller.count(attempts).await, 0, "the second told nothing new");
 }
 
 #[tokio::test]
