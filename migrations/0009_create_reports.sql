@@ -45,7 +45,7 @@ CREATE VIEW report.fact AS
 SELECT j.sweep_id AS sweep, v.name AS vantage, coalesce(nullif(t.host, ''), host(t.address)) AS target, t.address,
        n.name AS service, told.value -> 'facts' AS facts, told.value -> 'attempts' AS attempts
 FROM job j
-JOIN detail d ON d.job = j.number
+JOIN (SELECT job, body FROM detail UNION ALL SELECT job, body FROM passing_detail) d ON d.job = j.number
 CROSS JOIN LATERAL json_each(d.body) AS told (task, value)
 JOIN vantage v ON v.id = j.vantage_id
 JOIN target t ON t.id = j.task_targets[told.task::integer + 1]

@@ -1,9 +1,6 @@
 //! The fleet, and what it writes.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use sekisho::service::{Actor, CertificateIssuer, HandedIn, IssueError, Issued, Services, Settings};
@@ -43,7 +40,10 @@ impl Fleet {
         services.register_controller(id.as_bytes(), "year").await.unwrap();
         let mut inventory = "[[domain]]\nname = \"corp.example\"\n".to_owned();
         for target in 0..TARGETS {
-            inventory += &format!("[[target]]\ndomain = \"corp.example\"\nhost = \"dc{target}.corp.example\"\naddress = \"10.1.0.{}\"\n", target + 1);
+            inventory += &format!(
+                "[[target]]\ndomain = \"corp.example\"\nhost = \"dc{target}.corp.example\"\naddress = \"10.1.0.{}\"\n",
+                target + 1
+            );
         }
         for vantage in 0..vantages {
             inventory += &format!(
@@ -56,9 +56,14 @@ impl Fleet {
         inventory += "[[policy]]\nname = \"all-reach-dcs\"\nto = { domain = \"corp.example\" }\nprofile = \"full\"\nexpect = \"allow\"\n";
         let actor = Actor { name: "year".to_owned() };
         services.apply_inventory(&actor, "inventory.toml", &inventory, false).await.unwrap();
-        let names: Vec<String> = sekisho_model::BuiltIn::Full.services().iter().map(|service| service.name()).collect();
+        let names: Vec<String> =
+            sekisho_model::BuiltIn::Full.services().iter().map(|service| service.name()).collect();
         assert_eq!(names.len(), SERVICES);
-        sqlx::query("INSERT INTO service (name) SELECT * FROM unnest($1::text[])").bind(&names).execute(&pool).await.unwrap();
+        sqlx::query("INSERT INTO service (name) SELECT * FROM unnest($1::text[])")
+            .bind(&names)
+            .execute(&pool)
+            .await
+            .unwrap();
         sqlx::query(
             "INSERT INTO probe (id, vantage_id, host, version) SELECT gen_random_uuid(), id, 'host', '0.1.0' FROM vantage",
         )
@@ -74,7 +79,9 @@ impl Fleet {
 
     /// When a flow is observed in a night.
     fn at(&self, night: usize, flow: usize) -> Timestamp {
-        self.first + SignedDuration::from_hours(24 * night as i64) + SignedDuration::from_millis((flow as i64 * 37) % 600_000)
+        self.first
+            + SignedDuration::from_hours(24 * night as i64)
+            + SignedDuration::from_millis((flow as i64 * 37) % 600_000)
     }
 
     /// Writes nights down that are over and of which only spans are left.
@@ -97,7 +104,8 @@ impl Fleet {
             for target in 0..TARGETS {
                 let base = vantage * EACH + target * SERVICES;
                 let newest = |part: &dyn Fn(usize, (u8, u16, u16)) -> String| {
-                    let list: Vec<String> = (0..SERVICES).map(|s| part(base + s, *year.runs[base + s].last().unwrap())).collect();
+                    let list: Vec<String> =
+                        (0..SERVICES).map(|s| part(base + s, *year.runs[base + s].last().unwrap())).collect();
                     format!("{{{}}}", list.join(","))
                 };
                 let by = |flow: usize, run: (u8, u16, u16)| {
@@ -139,7 +147,8 @@ impl Fleet {
             }
             let mut connection = self.pool.acquire().await.unwrap();
             let columns = "vantage_id, target_id, services, outcomes, bys, first_seens, first_sweeps, last_seens, last_sweeps, sweeps, ended";
-            let mut copy = connection.copy_in_raw(&format!("COPY span ({columns}) FROM STDIN")).await.unwrap();
+            let mut copy =
+                connection.copy_in_raw(&format!("COPY span ({columns}) FROM STDIN")).await.unwrap();
             copy.send(text.as_bytes()).await.unwrap();
             copy.finish().await.unwrap();
         }
@@ -186,7 +195,9 @@ impl Fleet {
             }
             let base = (vantage as usize - 1) * EACH;
             let results: Vec<HandedIn> = (0..EACH)
-                .map(|task| result(job, task as u32, year.now[base + task], self.at(night, base + task), &mut dice))
+                .map(|task| {
+                    result(job, task as u32, year.now[base + task], self.at(night, base + task), &mut dice)
+                })
                 .collect();
             batches.extend(results.chunks(BATCH).map(|batch| (probe, batch.to_vec())));
         }
@@ -219,25 +230,40 @@ impl Fleet {
         ] {
             sqlx::query(change).execute(&self.pool).await.unwrap();
         }
+        // Autovacuum has a day for it.
+        sqlx::query("VACUUM").execute(&self.pool).await.unwrap();
         rate
     }
 
     /// How much room everything takes.
     pub(crate) async fn room(&self, flow_nights: usize) {
-        // What a night leaves behind is cleaned up before the next one.
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        sqlx::query("VACUUM").execute(&self.pool).await.unwrap();
         let size = async |of: &'static str| -> i64 {
-            let query = format!("SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class WHERE relkind = 'r' AND relname ~ '{of}'");
+            let query = format!(
+                "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class WHERE relkind = 'r' AND relname ~ '{of}'"
+            );
             sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(&self.pool).await.unwrap()
         };
         let mut all = 0;
-        for (name, of) in [("observations", "^observation_[0-9]"), ("facts and attempts", "^detail_[0-9]"), ("jobs", "^job$"), ("sweeps", "^sweep$"), ("spans: history alone", "^span$")] {
+        for (name, of) in [
+            ("observations", "^observation_[0-9]"),
+            ("facts and attempts", "^(passing_)?detail_[0-9]"),
+            ("jobs", "^job$"),
+            ("sweeps", "^sweep$"),
+            ("spans: history alone", "^span$"),
+        ] {
             let bytes = size(of).await;
             all += bytes;
-            println!("{name}: {:.1} MB, {:.2} bytes per flow and night", bytes as f64 / 1e6, bytes as f64 / flow_nights as f64);
+            println!(
+                "{name}: {:.1} MB, {:.2} bytes per flow and night",
+                bytes as f64 / 1e6,
+                bytes as f64 / flow_nights as f64
+            );
         }
-        println!("all: {:.1} MB, {:.2} bytes per flow and night", all as f64 / 1e6, all as f64 / flow_nights as f64);
+        println!(
+            "all: {:.1} MB, {:.2} bytes per flow and night",
+            all as f64 / 1e6,
+            all as f64 / flow_nights as f64
+        );
     }
 
     pub(crate) async fn close(self) {

@@ -101,7 +101,10 @@ fn facts(letter: u8, task: u32) -> Facts {
             ("signing-required".to_owned(), Fact::Flag(true)),
         ]),
         b'c' => Facts::from([text("rst-origin", "target-or-last-hop".to_owned())]),
-        _ => Facts::from([text("last-hop", format!("10.77.{}.1", task % 7)), text("next-hop", "10.77.254.2".to_owned())]),
+        _ => Facts::from([
+            text("last-hop", format!("10.77.{}.1", task % 7)),
+            text("next-hop", "10.77.254.2".to_owned()),
+        ]),
     }
 }
 

@@ -37,9 +37,9 @@ pub struct Settings {
     /// came to stays in numbers and spans. From one day to ten years.
     #[serde(serialize_with = "duration::serialize", deserialize_with = "keep")]
     pub keep_observations: Duration,
-    /// What was told of flows that were open and had not changed is kept this long. As above.
+    /// Attempts of flows that had not changed, and facts of those that are open, are kept this long. As above.
     #[serde(serialize_with = "duration::serialize", deserialize_with = "keep")]
-    pub keep_open_facts: Duration,
+    pub keep_details: Duration,
     /// How often the controller looks for work that nobody told it of.
     #[serde(with = "duration")]
     pub tick: Duration,
@@ -72,7 +72,7 @@ impl Default for Settings {
             discovery_wait: Duration::from_secs(30),
             sweep_deadline: Duration::from_secs(15 * 60),
             keep_observations: 30 * DAY,
-            keep_open_facts: 7 * DAY,
+            keep_details: 5 * DAY,
             tick: Duration::from_secs(1),
             alert_hold: Duration::from_secs(6 * 60 * 60),
             alert_retry: Duration::from_secs(5),
@@ -193,7 +193,7 @@ mod tests {
         for text in [
             "tick = \"0s\"",
             "keep_observations = \"23h\"",
-            "keep_open_facts = \"11y\"",
+            "keep_details = \"11y\"",
             "tick = 1",
             "heartbeat = \"8d\"",
             "heartbeat = \"100ms\"",

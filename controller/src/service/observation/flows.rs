@@ -92,8 +92,8 @@ impl<'a> Flows<'a> {
         let observations: Vec<Observation> = self.seen.iter().map(Seen::observation).collect();
         store::observation::insert(connection, &observations).await?;
         let began = span::extend(connection, &self.news()).await?;
-        let details = self.details(|seen| began.contains(&seen.flow));
-        store::observation::insert_details(connection, &details).await?;
+        let (kept, passing) = self.details(|seen| began.contains(&seen.flow));
+        store::observation::insert_details(connection, &kept, &passing).await?;
         let counted = self.letters.values().filter_map(|(job, letters)| {
             let new = self.seen.iter().filter(|seen| seen.job == job.number).count();
             let new = i32::try_from(new).unwrap_or(i32::MAX);
@@ -114,22 +114,20 @@ impl<'a> Flows<'a> {
         news
     }
 
-    /// What was told, in rows. `has_changed` tells whether the flow has a new span.
-    fn details(&self, has_changed: impl Fn(&Seen) -> bool) -> Vec<Detail> {
+    /// What was told: what is kept, and what is for some days. `has_changed` tells whether the flow has a new span.
+    fn details(&self, has_changed: impl Fn(&Seen) -> bool) -> (Vec<Detail>, Vec<Detail>) {
         let mut jobs: BTreeMap<i32, Parts<'_>> = BTreeMap::new();
         for seen in &self.seen {
             let HandedIn { outcome, facts, evidence, .. } = &seen.result;
             let parts = jobs.entry(seen.job).or_default();
             parts.put(seen.task, facts, evidence, *outcome == Outcome::Open, has_changed(seen));
         }
-        let detail = |job: i32, telling: bool, told: &BTreeMap<i16, Told<'_>>| {
+        let detail = |(job, told): (i32, &BTreeMap<i16, Told<'_>>)| {
             let task = *told.keys().next()?;
-            Some(Detail { job, task, telling, body: json(told).ok()? })
+            Some(Detail { job, task, body: json(told).ok()? })
         };
-        let details = |(job, parts): (&i32, &Parts<'_>)| {
-            [detail(*job, true, &parts.telling), detail(*job, false, &parts.plain)].into_iter().flatten()
-        };
-        jobs.iter().flat_map(details).collect()
+        let kept = jobs.iter().map(|(job, parts)| (*job, &parts.telling)).filter_map(detail).collect();
+        (kept, jobs.iter().map(|(job, parts)| (*job, &parts.plain)).filter_map(detail).collect())
     }
 }
 
