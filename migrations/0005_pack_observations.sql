@@ -67,7 +67,7 @@ CREATE TABLE detail (
 ) PARTITION BY RANGE (job);
 COMMENT ON TABLE detail IS 'What was told of the observations of a batch and is kept as long as these: facts of flows that are blocked, and all of flows that have changed. Together, because they are alike and so compress well.';
 COMMENT ON COLUMN detail.task IS 'The lowest task in it.';
-COMMENT ON COLUMN detail.body IS 'By task: facts, an object, and attempts, a list; each absent where empty. An attempt is a list: start and duration in microseconds, local port, signal, bytes sent, bytes received, TTL, ICMP type, ICMP code, sender of the ICMP message; without what is zero or null at its end.';
+COMMENT ON COLUMN detail.body IS 'By task: facts, an object, and attempts, a list; each absent where empty. An attempt is a list: start and duration in milliseconds, local port, signal, bytes sent, bytes received, TTL, ICMP type, ICMP code, sender of the ICMP message; without what is zero or null at its end.';
 
 CREATE TABLE passing_detail (LIKE detail, PRIMARY KEY (job, task)) PARTITION BY RANGE (job);
 COMMENT ON TABLE passing_detail IS 'The rest of what was told: what is the same every night. Emptied after some days.';
@@ -114,7 +114,7 @@ FROM old_observation o JOIN job j ON j.id = o.job_id;
 INSERT INTO detail (job, task, body)
 SELECT j.number, min(o.task), json_object_agg(o.task, json_strip_nulls(json_build_object(
     'facts', nullif(o.facts, '{}'), 'attempts', (
-        SELECT json_agg(json_build_array(a -> 'at_us', a -> 'took_us', a -> 'source_port', a -> 'signal', a -> 'sent_bytes',
+        SELECT json_agg(json_build_array((a ->> 'at_us')::bigint / 1000, (a ->> 'took_us')::bigint / 10 / 100.0, a -> 'source_port', a -> 'signal', a -> 'sent_bytes',
                                          a -> 'received_bytes', a -> 'ttl', a -> 'icmp' -> 0, a -> 'icmp' -> 1, a -> 'offender'))
         FROM jsonb_array_elements(o.evidence) AS a))))
 FROM old_observation o JOIN job j ON j.id = o.job_id GROUP BY j.number;

@@ -52,7 +52,7 @@ JOIN target t ON t.id = j.task_targets[told.task::integer + 1]
 JOIN service n ON n.id = j.task_services[told.task::integer + 1];
 COMMENT ON VIEW report.fact IS 'What the exchange told, and every attempt, of the flows of a sweep. A flow has two rows where its facts are kept longer than its attempts; attempts of flows that have not changed, and facts of those that are open, are kept some days only. Name a sweep.';
 COMMENT ON COLUMN report.fact.facts IS 'JSON object by name of the fact; null where nothing was told.';
-COMMENT ON COLUMN report.fact.attempts IS 'JSON list of the attempts, the evidence of the outcome. Each is a list: start and duration in microseconds, local port, signal, bytes sent, bytes received, TTL, ICMP type, ICMP code, sender of the ICMP message; without what is zero or null at its end.';
+COMMENT ON COLUMN report.fact.attempts IS 'JSON list of the attempts, the evidence of the outcome. Each is a list: start and duration in milliseconds, local port, signal, bytes sent, bytes received, TTL, ICMP type, ICMP code, sender of the ICMP message; without what is zero or null at its end.';
 
 CREATE VIEW report.outcome AS
 SELECT j.sweep_id AS sweep, s.started_at, v.name AS vantage, v.site,

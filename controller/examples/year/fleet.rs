@@ -14,7 +14,7 @@ pub(crate) const SERVICES: usize = 25;
 /// Flows of a vantage.
 pub(crate) const EACH: usize = TARGETS * SERVICES;
 /// Vantages of a site.
-const SITE: usize = 20;
+const SITE: usize = 10;
 /// Most results in one batch of a probe.
 const BATCH: usize = 256;
 

@@ -72,7 +72,7 @@ impl Default for Settings {
             discovery_wait: Duration::from_secs(30),
             sweep_deadline: Duration::from_secs(15 * 60),
             keep_observations: 30 * DAY,
-            keep_details: 5 * DAY,
+            keep_details: 3 * DAY,
             tick: Duration::from_secs(1),
             alert_hold: Duration::from_secs(6 * 60 * 60),
             alert_retry: Duration::from_secs(5),

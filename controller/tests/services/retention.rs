@@ -112,7 +112,7 @@ async fn what_is_the_same_every_night_goes_before_what_tells_something() {
         let matrix = services.matrix(SweepRef::Id(sweep)).await.unwrap();
         matrix.cells.iter().map(|cell| cell.facts.len()).collect()
     };
-    age(&nights, 4).await;
+    age(&nights, 2).await;
     services.retire().await.unwrap();
     assert_eq!((facts(1).await, facts(2).await), (vec![1, 1], vec![1, 1]));
     age(&nights, 2).await;

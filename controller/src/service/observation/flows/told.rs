@@ -45,7 +45,7 @@ impl<'a> Parts<'a> {
 }
 
 /// Attempts without the names of their fields: they are most of what a night tells. Each is a list: start and duration in
-/// microseconds, local port, signal, bytes sent, bytes received, TTL, ICMP type, ICMP code, sender of the ICMP message;
+/// milliseconds (a short duration with its hundredths), local port, signal, bytes sent, bytes received, TTL, ICMP type, ICMP code, sender of the ICMP message;
 /// without what is zero or null at its end.
 #[derive(Debug)]
 struct Attempts<'a>(&'a [Attempt]);
@@ -72,8 +72,12 @@ impl Serialize for Brief<'_> {
         ];
         let length = told.iter().rposition(|is_told| *is_told).map_or(0, |last| last + 1);
         let mut list = serializer.serialize_seq(Some(4 + length))?;
-        list.serialize_element(at_us)?;
-        list.serialize_element(took_us)?;
+        list.serialize_element(&(at_us / 1_000))?;
+        if *took_us < 100_000 {
+            list.serialize_element(&(f64::from(u32::try_from(took_us / 10).unwrap_or(u32::MAX)) / 100.0))?;
+        } else {
+            list.serialize_element(&(took_us / 1_000))?;
+        }
         list.serialize_element(source_port)?;
         list.serialize_element(signal)?;
         for place in 0..length {
@@ -108,6 +112,7 @@ mod tests {
             received_bytes: 0,
         };
         let icmp = Attempt {
+            took_us: 1_015,
             signal: "icmp".to_owned(),
             icmp: Some((3, 9)),
             offender: Some([10, 77, 30, 1].into()),
@@ -116,8 +121,8 @@ mod tests {
         let reply =
             Attempt { source_port: None, signal: "reply".to_owned(), received_bytes: 48, ..silence.clone() };
         let json = serde_json::to_string(&Attempts(&[silence, icmp, reply])).unwrap();
-        let expected = "[[3565,3501554,55179,\"silence\"],[3565,3501554,55179,\"icmp\",0,0,null,3,9,\"10.77.30.1\"],\
-                        [3565,3501554,null,\"reply\",0,48]]";
+        let expected = "[[3,3501,55179,\"silence\"],[3,1.01,55179,\"icmp\",0,0,null,3,9,\"10.77.30.1\"],\
+                        [3,3501,null,\"reply\",0,48]]";
         assert_eq!(json, expected);
     }
 
