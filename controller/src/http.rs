@@ -86,6 +86,7 @@ fn api() -> OpenApiRouter<Web> {
         .routes(routes!(inventory::apply))
         .routes(routes!(enrolment_token::create))
         .routes(routes!(probe::list))
+        .routes(routes!(probe::fleet))
         .routes(routes!(probe::show))
         .routes(routes!(probe::revoke))
         .routes(routes!(sweep::list, sweep::start))

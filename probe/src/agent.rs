@@ -4,9 +4,14 @@
 //! whichever controller answers next.
 
 mod jobs;
+mod problems;
 mod session;
 
-use std::{collections::HashSet, path::Path, time::Duration};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,6 +38,7 @@ enum End {
 
 /// Everything that outlives a session.
 struct Agent {
+    state: PathBuf,
     identity: Identity,
     icmp: IcmpAccess,
     spool: Spool,
@@ -63,7 +69,8 @@ pub(crate) async fn run(state: &Path) -> anyhow::Result<()> {
         );
     }
     let jobs = Jobs::new(state, Engine::new(rates, icmp), spool.clone());
-    let agent = Agent { identity, icmp, spool, jobs, finished: HashSet::new(), welcomed: 0 };
+    let state = state.to_owned();
+    let agent = Agent { state, identity, icmp, spool, jobs, finished: HashSet::new(), welcomed: 0 };
     let mut term = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut int = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     tokio::select! {

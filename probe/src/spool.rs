@@ -19,10 +19,12 @@ use uuid::Uuid;
 
 const FILE: &str = "spool.redb";
 const TABLE: TableDefinition<u64, &[u8]> = TableDefinition::new("observation");
+/// Written to find out whether the disk takes anything.
+const CHECK: TableDefinition<(), u64> = TableDefinition::new("check");
 /// Most observations kept.
-const ROWS: u64 = 200_000;
+pub(crate) const ROWS: u64 = 200_000;
 /// Most bytes of observations kept.
-const BYTES: u64 = 128 << 20;
+pub(crate) const BYTES: u64 = 128 << 20;
 /// Page cache of the database, bytes: the probe is meant to be small.
 const CACHE: usize = 1 << 20;
 /// Observations committed together.
@@ -35,10 +37,13 @@ const COMMANDS: usize = 512;
 pub(crate) struct Held {
     /// Observations not yet acknowledged.
     pub(crate) rows: u64,
-    bytes: u64,
+    /// Bytes of them.
+    pub(crate) bytes: u64,
     /// Highest number given so far: it grows with each observation.
     pub(crate) last: u64,
-    /// Observations dropped because the spool was full, since the start of the process.
+    /// Why the last thing that was asked of the spool could not be done; `None`: it was done.
+    pub(crate) failure: Option<String>,
+    /// Observations dropped because the spool was full or failed, since the start of the process.
     pub(crate) dropped: u64,
     /// Observations of each job.
     pub(crate) jobs: Arc<HashMap<Uuid, u64>>,
@@ -48,6 +53,7 @@ enum Command {
     Append(Box<v1::Observation>),
     After(u64, usize, oneshot::Sender<Vec<(u64, v1::Observation)>>),
     Forget(Vec<u64>, oneshot::Sender<()>),
+    Check,
 }
 
 /// A handle to the spool. The file belongs to a thread of its own, because committing waits for the disk.
@@ -101,6 +107,12 @@ impl Spool {
         if self.commands.send(Command::Forget(numbers, reply)).await.is_ok() && answer.await.is_err() {
             tracing::warn!("acknowledged observations stay in the spool and will be handed in again");
         }
+    }
+
+    /// Has the disk written to. What comes of it is in [`Held::failure`].
+    pub(crate) fn check(&self) {
+        // Commands that wait tell as much.
+        self.commands.try_send(Command::Check).ok();
     }
 
     /// What is held, and news of it.
@@ -168,7 +180,8 @@ impl Owner {
     fn serve(mut self, mut inbox: mpsc::Receiver<Command>) {
         let mut waiting = None;
         while let Some(command) = waiting.take().or_else(|| inbox.blocking_recv()) {
-            if self.database.is_none() {
+            let closed = self.database.is_none();
+            if closed {
                 self.reopen();
             }
             let done = match command {
@@ -197,7 +210,12 @@ impl Owner {
                 Command::Forget(numbers, reply) => self.forget(&numbers).map(|()| {
                     reply.send(()).ok();
                 }),
+                Command::Check => self.check(),
             };
+            // What closed it says more than that it is closed.
+            let before = self.held.failure.take().filter(|_| closed);
+            self.held.failure =
+                done.as_ref().err().map(|error| before.unwrap_or_else(|| format!("{error:#}")));
             if let Err(error) = done {
                 tracing::error!(%error, dropped = self.held.dropped, "the spool cannot be used: is the disk full?");
                 self.database = None;
@@ -253,6 +271,16 @@ impl Owner {
         held.jobs = Arc::new(jobs);
         self.held = held;
         Ok(())
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        let write = self.database()?.begin_write()?;
+        {
+            let mut table = write.open_table(CHECK)?;
+            let count = table.get(())?.map_or(0, |count| count.value());
+            table.insert((), count.wrapping_add(1))?;
+        }
+        Ok(write.commit()?)
     }
 
     fn after(&self, number: u64, limit: usize) -> anyhow::Result<Vec<(u64, v1::Observation)>> {
@@ -363,6 +391,28 @@ mod tests {
             .map(|e| e.unwrap().file_name().into_string().unwrap())
             .collect();
         assert!(names.iter().any(|n| n.contains("damaged")), "{names:?}");
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_takes_nothing_is_told_of_until_it_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("away");
+        let (commands, inbox) = mpsc::channel(1);
+        let held = Held { failure: Some("No space left".to_owned()), ..Held::default() };
+        let (news, watched) = watch::channel(held.clone());
+        let owner = Owner { state: state.clone(), database: None, held, news };
+        std::thread::spawn(move || owner.serve(inbox));
+        let spool = Spool { commands, held: watched };
+        let mut held = spool.held();
+        let patience = std::time::Duration::from_secs(10);
+        spool.check();
+        tokio::time::timeout(patience, held.changed()).await.unwrap().unwrap();
+        assert_eq!(held.borrow_and_update().failure.as_deref(), Some("No space left"));
+        std::fs::create_dir(&state).unwrap();
+        spool.check();
+        let well = held.wait_for(|held| held.failure.is_none());
+        tokio::time::timeout(patience, well).await.unwrap().unwrap();
+        assert!(state.join(FILE).exists());
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ pub mod capture;
 pub mod change;
 pub mod compare;
 pub mod gaps;
+pub mod health;
 pub mod ids;
 pub mod inventory;
 pub mod plan;

@@ -75,6 +75,7 @@ impl v1::fleet_server::Fleet for Fleet {
             outgoing,
             events,
             shutdown: self.shutdown.clone(),
+            progressed: false,
         };
         tokio::spawn(link.run());
         Ok(Response::new(ReceiverStream::new(messages)))

@@ -33,6 +33,8 @@ pub(super) struct Link {
     pub(super) outgoing: mpsc::Sender<Result<v1::ControllerMessage, Status>>,
     pub(super) events: broadcast::Receiver<Event>,
     pub(super) shutdown: watch::Receiver<bool>,
+    /// The probe has handed in something new since its last heartbeat.
+    pub(super) progressed: bool,
 }
 
 /// Why a session ends.
@@ -136,11 +138,15 @@ impl Link {
     async fn answer(&mut self, message: v1::ProbeMessage) -> Result<(), End> {
         match message.message {
             Some(In::Heartbeat(heartbeat)) => {
-                let clock = heartbeat.clock.as_ref().and_then(convert::time);
-                let noted = self.services.heartbeat(&self.session, heartbeat.spooled, clock).await;
+                let sequence = heartbeat.sequence;
+                let beat = convert::beat(heartbeat, self.progressed);
+                let noted = self.services.heartbeat(&self.session, &beat).await;
+                if noted.is_ok() {
+                    self.progressed = false;
+                }
                 ride_out(noted.map_err(End::from))?;
                 let clock = Some(convert::timestamp(Timestamp::now()));
-                self.send(Out::Heartbeat(v1::HeartbeatReply { sequence: heartbeat.sequence, clock })).await
+                self.send(Out::Heartbeat(v1::HeartbeatReply { sequence, clock })).await
             }
             Some(In::Observations(batch)) => self.ingest(batch).await,
             Some(In::JobFinished(finished)) => match Uuid::from_slice(&finished.job) {
@@ -159,7 +165,7 @@ impl Link {
         }
     }
 
-    async fn ingest(&self, batch: v1::ObservationBatch) -> Result<(), End> {
+    async fn ingest(&mut self, batch: v1::ObservationBatch) -> Result<(), End> {
         let count = batch.observations.len();
         if count > OBSERVATIONS_PER_BATCH {
             return Err(End::Told(Status::invalid_argument(format!(
@@ -171,6 +177,7 @@ impl Link {
             batch.observations.into_iter().map(convert::observation).partition(Result::is_ok);
         let results = results.into_iter().flatten().collect();
         let ingested = self.services.ingest(probe, results).await?;
+        self.progressed |= ingested.new > 0;
         let mut dropped = unreadable.into_iter().filter_map(Result::err).chain(ingested.dropped);
         // One line a batch: what a probe sends must not fill a disk.
         if let Some(why) = dropped.next() {

@@ -22,9 +22,10 @@ use crate::{
 };
 
 /// Every path of the listener with its methods. A new one is added here on purpose.
-const PATHS: [(&str, &str); 18] = [
+const PATHS: [(&str, &str); 19] = [
     ("GET", "/api/v1/diff"),
     ("GET", "/api/v1/diff/vantages"),
+    ("GET", "/api/v1/fleet"),
     ("GET", "/api/v1/gaps"),
     ("GET", "/api/v1/history"),
     ("GET", "/api/v1/matrix"),

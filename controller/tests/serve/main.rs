@@ -47,14 +47,22 @@ fn serves_answers_commands_and_stops_in_order() {
         let about = fs::metadata(place.data().join(file)).unwrap();
         assert_eq!(about.permissions().mode() & 0o777, mode, "{file}");
     }
+    assert!(controller.run(&["probe", "list", "--check"]).stdout.contains("no probes"));
     let inventory = place.write("inventory.toml", INVENTORY);
     let inventory = inventory.to_str().unwrap();
     let dry = controller.run(&["apply", inventory, "--dry-run"]);
     assert!(dry.stdout.contains("+ vantage vlan20") && dry.stdout.contains("dry run"), "{}", dry.stdout);
     assert!(controller.run(&["apply", inventory]).stdout.contains("+ vantage vlan20"));
     assert_eq!(controller.run(&["apply", inventory]).stdout, "nothing to change\n");
-    assert!(controller.run(&["probe", "list"]).stdout.contains("no probes"));
-    assert_eq!(controller.run(&["probe", "list", "--format", "json"]).stdout.trim(), "[]");
+    let listed = controller.run(&["probe", "list"]).stdout;
+    assert!(
+        listed.contains("no-probe") && listed.contains("sekisho probe token --vantage vlan20"),
+        "{listed}"
+    );
+    assert_eq!(controller.command(&["probe", "list", "--check"]).code, 2);
+    let json = controller.run(&["probe", "list", "--format", "json"]).stdout;
+    let lines: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&lines[0]["id"], &lines[0]["status"]), (&serde_json::Value::Null, &"no-probe".into()));
     let csv = controller.run(&["probe", "list", "--format", "csv"]).stdout;
     assert!(csv.starts_with("id,vantage,host,"), "{csv}");
 

@@ -21,6 +21,7 @@ mod comparison;
 mod dispatch;
 mod enrolment;
 mod exports;
+mod fleet_health;
 mod history;
 mod inventory;
 mod link;
