@@ -40,7 +40,7 @@ pub use enrolment::{EnrolRequest, Enrolled, EnrolmentToken, Renewed};
 pub use error::{Error, Result};
 pub use fleet::{FleetLine, VantageGap};
 pub use gaps::SweepGaps;
-pub use health::{Health, HealthCheck};
+pub use health::{Health, HealthCheck, HealthStatus};
 pub use history::{FlowName, HistorySpan, SpanFilter, SpanPage, Spanned};
 pub use inventory::InventoryChanges;
 pub use issuer::{CertificateIssuer, IssueError, Issued};

@@ -17,6 +17,7 @@ pub(crate) mod enrolment;
 mod error;
 pub(crate) mod event;
 pub(crate) mod gaps;
+pub(crate) mod health;
 pub mod history;
 pub(crate) mod inventory;
 pub mod job;
@@ -37,10 +38,17 @@ pub use event::Event;
 
 pub(crate) use error::{Error, Named, Result};
 
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
+
 /// Creates what is missing in the database. Safe to run by several controllers at once.
 ///
 /// # Errors
 /// When the database fails, or was migrated by a newer version.
 pub async fn migrate(pool: &sqlx::PgPool) -> std::result::Result<(), sqlx::migrate::MigrateError> {
-    sqlx::migrate!("../migrations").run(pool).await
+    MIGRATIONS.run(pool).await
+}
+
+/// Numbers of the migrations that this version has.
+pub(crate) fn migrations() -> Vec<i64> {
+    MIGRATIONS.iter().map(|migration| migration.version).collect()
 }

@@ -13,7 +13,7 @@ use crate::{
 
 /// A probe that has work and does nothing is stuck soon.
 fn hasty() -> Settings {
-    Settings { stuck_after: Duration::from_millis(400), ..settings() }
+    Settings { stuck_after: Duration::from_secs(1), ..Settings::default() }
 }
 
 async fn summary(services: &Services, probe: Uuid) -> ProbeSummary {
@@ -37,7 +37,7 @@ async fn a_probe_that_has_work_and_does_nothing_is_stuck_until_it_works() {
     let mut probe = controller.probe("vlan20").await;
     let (services, id) = (&controller.services, probe.session.probe);
     wait_for("more time than a stuck probe has", || async {
-        let idle = sqlx::query_scalar::<_, bool>("SELECT now() - seen_at > interval '500 ms' FROM probe");
+        let idle = sqlx::query_scalar::<_, bool>("SELECT now() - seen_at > interval '1100 ms' FROM probe");
         idle.fetch_one(&controller.pool).await.unwrap().then_some(())
     })
     .await;
@@ -111,7 +111,7 @@ async fn results_over_the_wire_show_that_a_probe_works() {
 
 #[tokio::test]
 async fn what_a_probe_says_keeps_it_from_working_is_told() {
-    let listening = Listening::start(cluster::shared().database().await, settings()).await;
+    let listening = Listening::start(cluster::shared().database().await, Settings::default()).await;
     listening.controller.apply(LISTED).await;
     let services = &listening.controller.services;
     let (id, identity) = listening.enrol("vlan20").await;

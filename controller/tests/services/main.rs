@@ -29,6 +29,7 @@ mod migrations;
 mod observations;
 mod operators;
 mod outage;
+mod readiness;
 mod retention;
 mod spans;
 mod sweeps;
