@@ -74,7 +74,7 @@ async fn serve(
     let server = ServerIdentity::new(&authority, jiff::Timestamp::now())?;
     let tls = TlsAcceptor::from(Arc::new(server.config(trust.verifier())?));
 
-    let Listeners { fleet, web, fleet_address, web_address } = listeners;
+    let Listeners { fleet, web, fleet_address, web_address, metrics } = listeners;
     let pages = Web::new(services.clone(), authority.certificate());
     let (end, ended) = watch::channel(false);
     let mut parts = JoinSet::new();
@@ -89,6 +89,12 @@ async fn serve(
     let router = http::router(pages.clone());
     let web = http::serve(web, router, shutdown::wait(ended.clone()));
     parts.spawn(named("web listener", infallible(web)));
+    if let Some((metrics, address)) = metrics {
+        let metrics =
+            http::serve(metrics, http::metrics_router(pages.clone()), shutdown::wait(ended.clone()));
+        parts.spawn(named("listener for numbers", infallible(metrics)));
+        tracing::info!(metrics = %address, "numbers are told to whoever asks there");
+    }
     pages.set_fleet_listener(true);
 
     let url = format!("http://{}\n", listen::reachable(web_address));

@@ -13,6 +13,7 @@ mod history;
 mod inventory;
 mod issuer;
 mod matrix;
+mod metrics;
 mod observation;
 mod operator;
 mod plan;
@@ -32,7 +33,7 @@ use sqlx::{PgPool, Postgres, Transaction, pool::PoolConnection};
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
-use crate::store::Named as _;
+use crate::{metrics::Metrics, store::Named as _};
 
 pub use crate::store::Event;
 pub use diff::{SweepDiff, VantageDiff};
@@ -70,6 +71,7 @@ struct Inner {
     settings: Settings,
     events: broadcast::Sender<Event>,
     vitals: health::Vitals,
+    metrics: Metrics,
 }
 
 impl Services {
@@ -90,6 +92,7 @@ impl Services {
                 settings,
                 events,
                 vitals: health::Vitals::default(),
+                metrics: Metrics::default(),
             }),
         }
     }

@@ -22,6 +22,7 @@ pub mod history;
 pub(crate) mod inventory;
 pub mod job;
 pub(crate) mod letter;
+pub(crate) mod metrics;
 pub(crate) mod names;
 pub mod observation;
 pub(crate) mod operator;

@@ -37,6 +37,9 @@ pub(super) struct ServeArgs {
     /// Where operators connect [default: 127.0.0.1:8080]. Port 0: any free one.
     #[arg(long, value_name = "ADDR:PORT", value_parser = listen)]
     web_listen: Option<SocketAddr>,
+    /// Tell numbers for Prometheus here, /metrics, to whoever asks; else they need a token, at --web-listen.
+    #[arg(long, value_name = "ADDR:PORT", value_parser = listen)]
+    metrics_listen: Option<SocketAddr>,
     /// Configuration file, TOML. The command line wins over it.
     #[arg(long, env = "SEKISHO_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -62,6 +65,7 @@ pub(super) fn run(args: ServeArgs, global: &Global) -> anyhow::Result<Exit> {
     let wishes = Wishes {
         fleet_listen: args.fleet_listen,
         web_listen: args.web_listen,
+        metrics_listen: args.metrics_listen,
         database_url: args.database_url,
         user: args.user,
         postgres_bin: args.postgres_bin,

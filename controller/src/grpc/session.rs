@@ -62,6 +62,7 @@ fn ride_out(result: Result<(), End>) -> Result<(), End> {
 impl Link {
     /// Runs until either side ends it.
     pub(super) async fn run(mut self) {
+        let _open = self.services.counters().session();
         let end = match self.exchange().await {
             Ok(()) => End::Gone,
             Err(end) => end,
@@ -176,7 +177,14 @@ impl Link {
         let (results, unreadable): (Vec<_>, Vec<_>) =
             batch.observations.into_iter().map(convert::observation).partition(Result::is_ok);
         let results = results.into_iter().flatten().collect();
-        let ingested = self.services.ingest(probe, results).await?;
+        let began = Instant::now();
+        let ingested = self
+            .services
+            .ingest(probe, results)
+            .await
+            .inspect_err(|_| self.services.counters().not_ingested())?;
+        let dropped = unreadable.len() + ingested.dropped.len();
+        self.services.counters().ingested(ingested.new, ingested.repeated, dropped, began.elapsed());
         self.progressed |= ingested.new > 0;
         let mut dropped = unreadable.into_iter().filter_map(Result::err).chain(ingested.dropped);
         // One line a batch: what a probe sends must not fill a disk.

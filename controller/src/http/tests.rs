@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Every path of the listener with its methods. A new one is added here on purpose.
-const PATHS: [(&str, &str); 19] = [
+const PATHS: [(&str, &str); 20] = [
     ("GET", "/api/v1/diff"),
     ("GET", "/api/v1/diff/vantages"),
     ("GET", "/api/v1/fleet"),
@@ -35,6 +35,7 @@ const PATHS: [(&str, &str); 19] = [
     ("GET", "/api/v1/sweeps"),
     ("GET", "/api/v1/sweeps/{sweep}"),
     ("GET", "/healthz"),
+    ("GET", "/metrics"),
     ("GET", "/readyz"),
     ("POST", "/api/v1/enrolment-tokens"),
     ("POST", "/api/v1/inventory"),

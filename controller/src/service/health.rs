@@ -140,7 +140,8 @@ impl Services {
     }
 
     /// Notes that the background ended a round.
-    pub(crate) fn note_round(&self, well: bool) {
+    pub(crate) fn note_round(&self, well: bool, took: Duration) {
+        self.counters().round(well, took);
         let vitals = &self.inner.vitals;
         let millis = u64::try_from(vitals.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         vitals.last_round.store(millis, Ordering::Relaxed);

@@ -65,6 +65,7 @@ pub(super) async fn run(agent: &mut Agent, controller: &str) -> anyhow::Result<E
     };
     agent.welcomed += 1;
     let renew = renew_in(&agent.identity);
+    let _open = agent.metrics.session();
     let mut session = Session {
         agent,
         channel,
@@ -167,6 +168,7 @@ impl Session<'_> {
                 received = incoming.message() => {
                     let Some(received) = received.map_err(refused)? else { bail!("the controller ended the session") };
                     self.heard = Instant::now();
+                    self.agent.metrics.heard();
                     self.take(received).await?;
                 }
                 _ = ticks.tick() => self.beat().await?,
