@@ -12,6 +12,7 @@ PACKAGES_BUILD=(gcc libc6-dev)
 PACKAGES_CONTROLLER=(postgresql iproute2 util-linux passwd)
 PACKAGES_STATIC=(shellcheck)
 PACKAGES_READERS=(python3-venv)
+PACKAGES_MONITORING=(prometheus)
 
 # The packages of the lab, from its own list.
 packages_lab() {
@@ -78,6 +79,7 @@ packages_keep_stopped() {
         postgresql) services+=(postgresql.service) ;;
         samba) services+=(smbd.service nmbd.service) ;;
         samba-ad-dc) services+=(samba-ad-dc.service) ;;
+        prometheus) services+=(prometheus.service) ;;
         winbind) services+=(winbind.service) ;;
         chrony) systemctl start --quiet chrony.service 2>/dev/null || true ;;
         esac

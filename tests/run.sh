@@ -169,7 +169,7 @@ main() {
         lab | e2e)
             root=yes
             mapfile -t -O "${#packages[@]}" packages < <(packages_lab)
-            packages+=("${PACKAGES_CONTROLLER[@]}")
+            packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_MONITORING[@]}")
             parts+=(programs "$name")
             ;;
         *)
@@ -181,7 +181,7 @@ main() {
     if ((${#wanted[@]} == 0)); then
         root=yes
         mapfile -t -O "${#packages[@]}" packages < <(packages_lab)
-        packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_READERS[@]}" "${PACKAGES_STATIC[@]}")
+        packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_READERS[@]}" "${PACKAGES_MONITORING[@]}" "${PACKAGES_STATIC[@]}")
         parts=(static programs readers all)
     fi
     [[ ! $root || $(id -u) -eq 0 ]] ||

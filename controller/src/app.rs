@@ -89,11 +89,12 @@ async fn serve(
     let router = http::router(pages.clone());
     let web = http::serve(web, router, shutdown::wait(ended.clone()));
     parts.spawn(named("web listener", infallible(web)));
+    let mut told = String::new();
     if let Some((metrics, address)) = metrics {
         let metrics =
             http::serve(metrics, http::metrics_router(pages.clone()), shutdown::wait(ended.clone()));
         parts.spawn(named("listener for numbers", infallible(metrics)));
-        tracing::info!(metrics = %address, "numbers are told to whoever asks there");
+        told = format!(" metrics={address}");
     }
     pages.set_fleet_listener(true);
 
@@ -101,7 +102,9 @@ async fn serve(
     write_private(&data.server_url(), url.as_bytes())?;
     let kind = if database.is_private() { "private" } else { "external" };
     tracing::info!(fleet = %fleet_address, web = %web_address, database = kind, %controller, "serving");
-    ready(&format!("ready fleet={fleet_address} web={web_address} database={kind} controller={controller}"));
+    ready(&format!(
+        "ready fleet={fleet_address} web={web_address} database={kind} controller={controller}{told}"
+    ));
 
     let result = tokio::select! {
         () = shutdown::wait(stop) => Ok(()),

@@ -50,7 +50,7 @@ pub(super) struct ServeArgs {
     #[arg(long, env = "SEKISHO_POSTGRES_BIN", value_name = "DIR")]
     postgres_bin: Option<PathBuf>,
     /// How to log to standard error: text or json [default: text]. RUST_LOG says how much.
-    #[arg(long, value_enum, hide_possible_values = true, value_name = "HOW")]
+    #[arg(long = "log-format", alias = "log", value_enum, hide_possible_values = true, value_name = "HOW")]
     log: Option<LogFormat>,
 }
 
@@ -115,7 +115,7 @@ fn start_log(format: LogFormat) -> anyhow::Result<()> {
             let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
             builder.with_ansi(terminal && std::env::var_os("NO_COLOR").is_none()).init();
         }
-        LogFormat::Json => builder.json().flatten_event(true).init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_span_list(false).init(),
     }
     Ok(())
 }

@@ -234,6 +234,7 @@ impl Link {
             let id = order.id;
             self.send(Out::Job(convert::job(order))).await?;
             self.held.insert(id);
+            tracing::debug!(probe = %self.session.probe, job = %id, "a job was sent");
         }
         for job in work.forget {
             self.held.remove(&job);

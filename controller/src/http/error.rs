@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
+use tracing::Instrument as _;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -118,7 +119,9 @@ pub(super) async fn finish(State(web): State<Web>, request: Request, next: Next)
     let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let began = std::time::Instant::now();
-    let mut response = next.run(request).await;
+    // What a service logs meanwhile can be told from what others do.
+    let span = tracing::info_span!("request", request_id = %id);
+    let mut response = next.run(request).instrument(span).await;
     let status = response.status();
     if let Some(Cause(cause)) = response.extensions_mut().remove::<Cause>() {
         let error: &(dyn StdError + 'static) = cause.as_ref();

@@ -98,7 +98,7 @@ pub(super) fn run(args: &Run) -> anyhow::Result<ExitCode> {
         .log_internal_errors(false);
     match args.log_format {
         LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
+        LogFormat::Json => log.json().flatten_event(true).with_span_list(false).init(),
     }
     let doors = Doors { file: args.metrics_file.clone(), listen: args.metrics_listen };
     let ended = super::runtime()?.block_on(agent::run(&args.state_dir, doors));
