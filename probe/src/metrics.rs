@@ -22,7 +22,7 @@ pub(crate) use publish::{Doors, publish};
 type Float = Gauge<f64, AtomicU64>;
 
 /// The counters of one probe. Cheap to clone.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     inner: Arc<Inner>,
 }
@@ -37,6 +37,17 @@ struct Inner {
     jobs_ended: Counter,
     job_end: Float,
     observations: Family<[(&'static str, String); 1], Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let inner = Inner::default();
+        // A counter that is there from the start shows its first increase, too. Nobody observes `missed`.
+        for outcome in Outcome::ALL.into_iter().filter(|outcome| *outcome != Outcome::Missed) {
+            drop(inner.observations.get_or_create(&[("outcome", outcome.word().to_owned())]));
+        }
+        Self { inner: Arc::new(inner) }
+    }
 }
 
 impl Metrics {
