@@ -305,6 +305,37 @@ fn what_cannot_be_is_told_with_what_to_do() {
 }
 
 #[test]
+fn a_log_of_json_leads_from_a_request_to_its_sweep() {
+    let place = Place::new();
+    let options = ["--log-format", "json", "--metrics-listen", "127.0.0.1:0"];
+    let controller = Controller::start(&place, &options);
+    let inventory = place.write("inventory.toml", INVENTORY);
+    controller.run(&["apply", inventory.to_str().unwrap()]);
+    controller.run(&["sweep", "run"]);
+    let asked = |door: &str, token: &str| controller.ask(door, &format!("GET /metrics HTTP/1.1\r\n{token}"));
+    assert!(asked("web=", "").starts_with("HTTP/1.1 401 "));
+    let token = fs::read_to_string(place.data().join("admin.token")).unwrap();
+    for (door, token) in
+        [("web=", format!("authorization: Bearer {}\r\n", token.trim())), ("metrics=", String::new())]
+    {
+        let told = asked(door, &token);
+        assert!(
+            told.starts_with("HTTP/1.1 200 ") && told.contains("\nsekisho_build_info{version="),
+            "{door} {told}"
+        );
+        assert!(told.contains("route=\"/metrics\",status=\"401\"} 1\n"), "{door} {told}");
+    }
+    let other = controller.ask("metrics=", "GET /api/v1/probes HTTP/1.1\r\n");
+    assert!(other.starts_with("HTTP/1.1 404 "), "nothing else is told without a token: {other}");
+    let log = controller.stop();
+    let lines: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect("a log of JSON")).collect();
+    let began = lines.iter().find(|line| line["message"] == "a sweep began").unwrap();
+    assert_eq!((&began["sweep"], &began["profile"]), (&1.into(), &"domain-join".into()));
+    assert_eq!(began["span"]["request_id"].as_str().unwrap().len(), 36, "{began}");
+}
+
+#[test]
 fn a_log_that_cannot_be_written_stops_nobody() {
     let place = Place::new();
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();

@@ -107,6 +107,31 @@ async fn results_over_the_wire_show_that_a_probe_works() {
     assert_eq!((done.status, done.jobs), (ProbeStatus::Online, 0));
     assert!(done.job_ended_at.is_some());
     assert_eq!(services.sweep(SweepRef::Id(sweep)).await.unwrap().summary.observed, 24);
+
+    let told = services.metrics().await.unwrap();
+    for line in [
+        "sekisho_ingest_observations_total{result=\"new\"} 24",
+        "sekisho_ingest_observations_total{result=\"repeated\"} 10",
+        "sekisho_ingest_batches_total{result=\"ok\"} 3",
+        "sekisho_ingest_duration_seconds_count 3",
+        "sekisho_sessions 1",
+        "sekisho_grpc_requests_total{method=\"Session\",code=\"Ok\"} 1",
+        "sekisho_probes{status=\"online\"} 1",
+        "sekisho_vantages 2",
+        "sekisho_vantage_uncovered{vantage=\"vlan10\"} 1",
+        "sekisho_sweeps{state=\"running\"} 1",
+        "sekisho_jobs{state=\"queued\"} 1",
+        "sekisho_running_sweep_tasks{state=\"planned\"} 48",
+        "sekisho_running_sweep_tasks{state=\"observed\"} 24",
+    ] {
+        assert!(told.lines().any(|told| told == line), "{line} is not in:\n{told}");
+    }
+    assert!(!told.contains("sekisho_last_sweep"), "none has ended: {told}");
+    drop(link);
+    wait_for("the session to be counted as ended", || async {
+        services.metrics().await.unwrap().contains("sekisho_sessions 0\n").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -55,6 +55,13 @@ async fn an_outage_of_the_database_makes_a_controller_unready_and_not_dead() {
         (!failed.ok).then_some(())
     })
     .await;
+    let told = services.metrics().await.unwrap();
+    assert!(told.contains("sekisho_database_up 0\n") && !told.contains("sekisho_probes{"), "{told}");
+    assert!(told.contains("sekisho_database_connections_max 10\n"), "{told}");
+    let failed = told
+        .lines()
+        .find_map(|line| line.strip_prefix("sekisho_background_rounds_total{result=\"failed\"} "));
+    assert!(failed.unwrap().parse::<u32>().unwrap() > 0, "{told}");
     let alive = services.liveness();
     assert!(alive.ok && names(&alive) == ["process", "background-loop"], "{alive:?}");
 }
