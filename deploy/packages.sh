@@ -11,7 +11,10 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 PACKAGES_BUILD=(gcc libc6-dev)
 PACKAGES_CONTROLLER=(postgresql iproute2 util-linux passwd)
 PACKAGES_STATIC=(shellcheck)
-PACKAGES_READERS=(python3-venv)
+PACKAGES_PYTHON=(python3-venv)
+# What alerts are sent to in tests: a mail server, and Alertmanager.
+PACKAGES_CHANNELS=(python3-aiosmtpd prometheus-alertmanager)
+# What reads the numbers in tests.
 PACKAGES_MONITORING=(prometheus)
 
 # The packages of the lab, from its own list.

@@ -11,17 +11,21 @@ ALTER TABLE job
     ADD CONSTRAINT job_number_once UNIQUE (number),
     ADD CONSTRAINT job_outcomes CHECK (length(outcomes) IN (0, cardinality(task_services)));
 ALTER SEQUENCE job_number OWNED BY job.number;
+-- The lists of tasks are long and repeat themselves: they are compressed, however short the row is otherwise.
+ALTER TABLE job SET (toast_tuple_target = 256);
 COMMENT ON COLUMN job.number IS 'Short name of the job among observations. Numbers come in blocks of 65,536: see the table block.';
 COMMENT ON COLUMN job.outcomes IS 'One letter a task, zero where there is no observation; empty before the first. The letters are those of the function outcome_of.';
 
 CREATE TABLE block (
-    number    integer     PRIMARY KEY CHECK (number BETWEEN 0 AND 32767),
-    began_at  timestamptz,
-    ended_at  timestamptz,
+    number      integer     PRIMARY KEY CHECK (number BETWEEN 0 AND 32767),
+    began_at    timestamptz,
+    ended_at    timestamptz,
+    settled_at  timestamptz,
     CHECK (began_at IS NOT NULL OR ended_at IS NULL)
 );
-COMMENT ON TABLE block IS 'Blocks of job numbers, number * 65536 up to the next. Each has a partition of observation and of detail. A new one is begun every day, and when one is full.';
+COMMENT ON TABLE block IS 'Blocks of job numbers, number * 65536 up to the next. Each has a partition of observation, detail and passing_detail. A new one is begun every day, and when one is full.';
 COMMENT ON COLUMN block.began_at IS 'When the first job got a number of it; null: it is made ready.';
+COMMENT ON COLUMN block.settled_at IS 'When its observations got a smaller index; null: they may still come in.';
 COMMENT ON COLUMN block.ended_at IS 'When the next one began: no job is younger. After the time for which observations are kept its partitions are dropped, and its jobs deleted.';
 
 CREATE FUNCTION outcome_of(letter "char") RETURNS outcome LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
@@ -49,24 +53,31 @@ CREATE TABLE observation (
     attempts     smallint    NOT NULL CHECK (attempts >= 0),
     outcome      "char"      NOT NULL CHECK (outcome IN ('o', 'c', 'f', 'r', 'u', 'm', 'w', 'x')),
     confirmed    boolean     NOT NULL,
-    by           inet,
-    PRIMARY KEY (job, task)
+    by           inet
 ) PARTITION BY RANGE (job);
-COMMENT ON TABLE observation IS 'One row per flow that was tested. The primary key makes a repeated hand-in harmless. Sweep, vantage, target and service stand in the job. Query the view report.observation.';
+COMMENT ON TABLE observation IS 'One row per flow that was tested. Sweep, vantage, target and service stand in the job, whose letters, changed in the same transaction, make a repeated hand-in harmless; a unique index of the partition sees to it as well until the block is settled. Query the view report.observation.';
 COMMENT ON COLUMN observation.job IS 'Number of the job.';
 COMMENT ON COLUMN observation.task IS 'Position in the job, from 0.';
 
 CREATE TABLE detail (
-    job      integer  NOT NULL,
-    task     smallint NOT NULL,
-    telling  boolean  NOT NULL,
-    body     json     NOT NULL,
+    job   integer  NOT NULL,
+    task  smallint NOT NULL,
+    body  json     NOT NULL,
     PRIMARY KEY (job, task)
 ) PARTITION BY RANGE (job);
-COMMENT ON TABLE detail IS 'Facts and attempts of the observations of a batch, together because they are alike and so compress well.';
+COMMENT ON TABLE detail IS 'What was told of the observations of a batch and is kept as long as these: facts of flows that are blocked, and all of flows that have changed. Together, because they are alike and so compress well.';
 COMMENT ON COLUMN detail.task IS 'The lowest task in it.';
-COMMENT ON COLUMN detail.telling IS 'Of flows that are blocked, or have changed: kept as long as their observations. Others go earlier.';
-COMMENT ON COLUMN detail.body IS 'By task: facts, an object, and attempts, a list; each absent where empty.';
+COMMENT ON COLUMN detail.body IS 'By task: facts, an object, and attempts, a list; each absent where empty. An attempt is a list: start and duration in microseconds, local port, signal, bytes sent, bytes received, TTL, ICMP type, ICMP code, sender of the ICMP message; without what is zero or null at its end.';
+
+CREATE TABLE passing_detail (LIKE detail, PRIMARY KEY (job, task)) PARTITION BY RANGE (job);
+COMMENT ON TABLE passing_detail IS 'The rest of what was told: what is the same every night. Emptied after some days.';
+
+-- A quicker compression, where this PostgreSQL has it.
+DO $$ BEGIN
+    ALTER TABLE detail ALTER COLUMN body SET COMPRESSION lz4;
+    ALTER TABLE passing_detail ALTER COLUMN body SET COMPRESSION lz4;
+EXCEPTION WHEN feature_not_supported THEN NULL;
+END $$;
 
 CREATE FUNCTION open_block(wanted integer) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -74,14 +85,23 @@ DECLARE
 BEGIN
     INSERT INTO block (number) VALUES (wanted) ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN RETURN; END IF;
-    FOREACH kind IN ARRAY ARRAY['observation', 'detail'] LOOP
+    FOREACH kind IN ARRAY ARRAY['observation', 'detail', 'passing_detail'] LOOP
         -- Attached rather than created in place: that lets reading and writing go on.
-        EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', kind || '_' || wanted, kind);
+        EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING COMPRESSION)', kind || '_' || wanted, kind);
         EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)',
                        kind, kind || '_' || wanted, wanted::bigint * 65536,
                        least((wanted::bigint + 1) * 65536, 2147483647));
     END LOOP;
+    EXECUTE format('ALTER TABLE %I ADD CONSTRAINT %I UNIQUE (job, task)', 'observation_' || wanted, 'observation_once_' || wanted);
 END $$;
+CREATE FUNCTION settle_block(wanted integer) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE INDEX %I ON %I (job)', 'observation_job_' || wanted, 'observation_' || wanted);
+    EXECUTE format('ALTER TABLE %I DROP CONSTRAINT %I', 'observation_' || wanted, 'observation_once_' || wanted);
+    UPDATE block SET settled_at = now() WHERE number = wanted;
+END $$;
+COMMENT ON FUNCTION settle_block IS 'Replaces the unique index of observations, which come in no more, by one of a fifth of its size.';
+
 COMMENT ON FUNCTION open_block IS 'Makes a block of job numbers ready, with its partitions. Harmless where it is there.';
 
 SELECT open_block(number) FROM generate_series(0, coalesce((SELECT max(number) FROM job), 0) / 65536 + 3) AS number;
@@ -91,9 +111,12 @@ INSERT INTO observation (job, task, observed_at, rtt_us, attempts, outcome, conf
 SELECT j.number, o.task, o.observed_at, o.rtt_us, o.attempts, letter_of(o.outcome), o.confirmed, o.by
 FROM old_observation o JOIN job j ON j.id = o.job_id;
 
-INSERT INTO detail (job, task, telling, body)
-SELECT j.number, min(o.task), true, json_object_agg(o.task, json_strip_nulls(json_build_object(
-    'facts', nullif(o.facts, '{}'), 'attempts', nullif(o.evidence, '[]'))))
+INSERT INTO detail (job, task, body)
+SELECT j.number, min(o.task), json_object_agg(o.task, json_strip_nulls(json_build_object(
+    'facts', nullif(o.facts, '{}'), 'attempts', (
+        SELECT json_agg(json_build_array(a -> 'at_us', a -> 'took_us', a -> 'source_port', a -> 'signal', a -> 'sent_bytes',
+                                         a -> 'received_bytes', a -> 'ttl', a -> 'icmp' -> 0, a -> 'icmp' -> 1, a -> 'offender'))
+        FROM jsonb_array_elements(o.evidence) AS a))))
 FROM old_observation o JOIN job j ON j.id = o.job_id GROUP BY j.number;
 
 UPDATE job SET outcomes = o.outcomes FROM (

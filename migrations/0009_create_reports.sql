@@ -45,14 +45,14 @@ CREATE VIEW report.fact AS
 SELECT j.sweep_id AS sweep, v.name AS vantage, coalesce(nullif(t.host, ''), host(t.address)) AS target, t.address,
        n.name AS service, told.value -> 'facts' AS facts, told.value -> 'attempts' AS attempts
 FROM job j
-JOIN detail d ON d.job = j.number
+JOIN (SELECT job, body FROM detail UNION ALL SELECT job, body FROM passing_detail) d ON d.job = j.number
 CROSS JOIN LATERAL json_each(d.body) AS told (task, value)
 JOIN vantage v ON v.id = j.vantage_id
 JOIN target t ON t.id = j.task_targets[told.task::integer + 1]
 JOIN service n ON n.id = j.task_services[told.task::integer + 1];
-COMMENT ON VIEW report.fact IS 'What the exchange told, and every attempt, of the flows of a sweep. Of flows that were open and had not changed only for some days. Name a sweep.';
+COMMENT ON VIEW report.fact IS 'What the exchange told, and every attempt, of the flows of a sweep. A flow has two rows where its facts are kept longer than its attempts; attempts of flows that have not changed, and facts of those that are open, are kept some days only. Name a sweep.';
 COMMENT ON COLUMN report.fact.facts IS 'JSON object by name of the fact; null where nothing was told.';
-COMMENT ON COLUMN report.fact.attempts IS 'JSON list of the attempts: the evidence of the outcome.';
+COMMENT ON COLUMN report.fact.attempts IS 'JSON list of the attempts, the evidence of the outcome. Each is a list: start and duration in microseconds, local port, signal, bytes sent, bytes received, TTL, ICMP type, ICMP code, sender of the ICMP message; without what is zero or null at its end.';
 
 CREATE VIEW report.outcome AS
 SELECT j.sweep_id AS sweep, s.started_at, v.name AS vantage, v.site,

@@ -86,6 +86,18 @@ static() {
     done
 }
 
+# Programs from PyPI that tests work with, each list of them in a folder of its own.
+python() {
+    local list folder
+    for list in tests/python/*.txt; do
+        folder=target/$(basename "$list" .txt)
+        cmp --quiet "$list" "$folder/installed.txt" && continue
+        python3 -m venv --clear "$folder"
+        "$folder/bin/pip" install --quiet --disable-pip-version-check --requirement "$list"
+        cp "$list" "$folder/installed.txt"
+    done
+}
+
 # Tests of the lab and from end to end run these programs.
 programs() { cargo build --workspace; }
 
@@ -106,13 +118,6 @@ unit() {
     cargo test --workspace --lib --bins "${TARGETS[@]}"
 }
 
-# Readers of what is exported, from PyPI.
-readers() {
-    local place=target/readers
-    [[ -x $place/bin/pip ]] || python3 -m venv --clear "$place"
-    "$place/bin/pip" install --quiet --disable-pip-version-check --requirement tests/readers.txt
-}
-
 db() {
     pick controller/tests/*/main.rs
     cargo test --workspace "${TARGETS[@]}"
@@ -128,7 +133,9 @@ e2e() {
     cargo test --workspace "${TARGETS[@]}"
 }
 
-all() { cargo test --workspace; }
+all() {
+    cargo test --workspace
+}
 
 # ---- run ----
 
@@ -165,12 +172,12 @@ main() {
             ;;
         static) packages+=("${PACKAGES_STATIC[@]}") parts+=(static) ;;
         unit) parts+=(unit) ;;
-        db) packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_READERS[@]}") parts+=(programs readers db) ;;
+        db) packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_CHANNELS[@]}" "${PACKAGES_PYTHON[@]}") parts+=(programs python db) ;;
         lab | e2e)
             root=yes
             mapfile -t -O "${#packages[@]}" packages < <(packages_lab)
-            packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_MONITORING[@]}")
-            parts+=(programs "$name")
+            packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_MONITORING[@]}" "${PACKAGES_PYTHON[@]}")
+            parts+=(programs python "$name")
             ;;
         *)
             usage >&2
@@ -181,8 +188,9 @@ main() {
     if ((${#wanted[@]} == 0)); then
         root=yes
         mapfile -t -O "${#packages[@]}" packages < <(packages_lab)
-        packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_READERS[@]}" "${PACKAGES_MONITORING[@]}" "${PACKAGES_STATIC[@]}")
-        parts=(static programs readers all)
+        packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_CHANNELS[@]}" "${PACKAGES_MONITORING[@]}" "${PACKAGES_PYTHON[@]}"
+            "${PACKAGES_STATIC[@]}")
+        parts=(static programs python all)
     fi
     [[ ! $root || $(id -u) -eq 0 ]] ||
         die "run this as root: the lab needs network namespaces (for example: sudo tests/run.sh ${wanted[*]})"

@@ -16,7 +16,8 @@ use crate::{
     database::Database,
     http::{self, Web},
     identity::{self, Identity, ServerIdentity, Trust},
-    service::Services,
+    notify::{self, Setup},
+    service::{Channel, Services},
 };
 use listen::Listeners;
 
@@ -63,6 +64,7 @@ async fn serve(
     let settings = config.settings.clone();
     let services = Services::new(database.pool().clone(), controller, authority.clone(), settings);
     let host = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
+    services.set_channels(channels(config)?);
     services.register_controller(authority.certificate(), &host).await.context("register this controller")?;
     let token = tokens::admin(data)?;
     // Each controller has a token of its own, so that controllers on one database do not replace each other's.
@@ -115,6 +117,14 @@ async fn serve(
     end.send_replace(true);
     finish(parts).await;
     result
+}
+
+/// Where notices of alerts go.
+fn channels(config: &Config) -> anyhow::Result<Vec<Channel>> {
+    let channel = |setup: &Setup| {
+        notify::channel(setup.clone()).with_context(|| format!("set up the alert channel \"{}\"", setup.name))
+    };
+    config.alerts.iter().map(channel).collect()
 }
 
 type Part = (&'static str, anyhow::Result<()>);

@@ -1,6 +1,9 @@
 //! The command line: the controller itself, and the operators' commands, which talk to its API.
 
+mod alert;
 mod apply;
+mod baseline;
+mod change_request;
 mod client;
 mod connection;
 mod diff;
@@ -10,7 +13,10 @@ mod gaps;
 mod history;
 mod matrix;
 mod output;
+mod policy;
 mod probe;
+mod readiness;
+mod schedule;
 mod serve;
 mod sweep;
 mod table;
@@ -33,9 +39,9 @@ enum Exit {
     Fine = 0,
     /// The command was wrong, or failed.
     Failure = 1,
-    /// Gaps, exposures, or changes that must not be.
+    /// Gaps, exposures, changes that must not be, or computers that cannot join.
     Found = 2,
-    /// The sweep has missed flows or checks.
+    /// The sweep has missed flows or checks, or what was not tested decides.
     Incomplete = 3,
 }
 
@@ -57,7 +63,7 @@ impl From<Exit> for ExitCode {
     version,
     max_term_width = 100,
     after_help = "Every command has examples in its --help.\n\n\
-        Exit status: 0 fine, 1 usage or failure, 2 gaps, exposures or changes that --fail-on names,\n\
+        Exit status: 0 fine, 1 usage or failure, 2 gaps, exposures, not ready, or changes that --fail-on names,\n\
         3 incomplete (missed flows or checks).\n\n\
         Begin with:\n  sekisho serve --data-dir /var/lib/sekisho\n  \
         export SEKISHO_DATA_DIR=/var/lib/sekisho\n  sekisho apply inventory.toml\n  \
@@ -82,17 +88,31 @@ enum Command {
     /// Test flows: start a sweep, watch it, cancel it, list them.
     #[command(subcommand)]
     Sweep(sweep::SweepCommand),
+    /// Sweeps by the clock: what runs when, what became of it, run now, pause.
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleCommand),
     /// Show a sweep: vantages against services, what blocks, and the checks of the vantages.
     Matrix(matrix::MatrixArgs),
     /// Compare two sweeps, or two vantages in one sweep.
     Diff(diff::DiffArgs),
+    /// The intended state: accept a sweep as it, show it, list, remove.
+    #[command(subcommand)]
+    Baseline(baseline::BaselineCommand),
     /// Show where reality is not what the policies of the inventory want, and why.
     Gaps(gaps::GapsArgs),
+    /// Policies: draft them from what was open.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Show since when a flow is as it is, and what it was before.
     History(history::HistoryArgs),
     /// Write results as files for other programs: CSV, JSON, Parquet.
     #[command(subcommand)]
     Export(export::ExportCommand),
+    /// Tell whether computers can join from a vantage, what Windows will answer, why, and what to do.
+    Readiness(readiness::ReadinessArgs),
+    /// What sweeps found that somebody has to know: list it, and try the channels that it is told to.
+    #[command(subcommand)]
+    Alert(alert::AlertCommand),
 }
 
 /// Runs the command of this process's arguments.
@@ -127,11 +147,16 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Apply(args) => block_on(apply::run(args, &global)),
         Command::Probe(command) => block_on(probe::run(command, &global)),
         Command::Sweep(command) => block_on(sweep::run(command, &global)),
+        Command::Schedule(command) => block_on(schedule::run(command, &global)),
         Command::Matrix(args) => block_on(matrix::run(args, &global)),
         Command::Diff(args) => block_on(diff::run(args, &global)),
+        Command::Baseline(command) => block_on(baseline::run(command, &global)),
         Command::Gaps(args) => block_on(gaps::run(args, &global)),
+        Command::Policy(command) => block_on(policy::run(command, &global)),
         Command::History(args) => block_on(history::run(args, &global)),
         Command::Export(command) => block_on(export::run(command, &global)),
+        Command::Readiness(args) => block_on(readiness::run(args, &global)),
+        Command::Alert(command) => block_on(alert::run(command, &global)),
     }
 }
 

@@ -1,5 +1,7 @@
 //! How a controller is to run: command line first, then the configuration file, then defaults.
 
+mod alert;
+
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -9,7 +11,9 @@ use std::{
 use jiff::fmt::serde::unsigned_duration::friendly::compact::optional as friendly;
 use serde::Deserialize;
 
-use crate::service::Settings;
+use crate::{notify::Setup, service::Settings};
+
+pub use alert::AlertWish;
 
 const FLEET: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 7443);
 const WEB: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -88,6 +92,8 @@ pub struct Wishes {
     pub certificate_validity: Option<Duration>,
     /// Time limits of sweeps and sessions.
     pub settings: Option<Settings>,
+    /// Where notices of alerts go.
+    pub alert: Vec<AlertWish>,
 }
 
 /// How a controller is to run.
@@ -111,6 +117,8 @@ pub struct Config {
     pub certificate_validity: Duration,
     /// Time limits of sweeps and sessions.
     pub settings: Settings,
+    /// Where notices of alerts go.
+    pub alerts: Vec<Setup>,
 }
 
 /// Why a configuration is not usable.
@@ -142,6 +150,14 @@ pub enum ConfigError {
     /// Settings that do not fit together.
     #[error("settings: {0}")]
     Settings(String),
+    /// A channel for alerts that cannot be.
+    #[error("{path}: {said}")]
+    Alert {
+        /// The file.
+        path: PathBuf,
+        /// Which channel and which field, and what is wrong.
+        said: String,
+    },
 }
 
 impl Config {
@@ -150,7 +166,11 @@ impl Config {
     /// # Errors
     /// When the file cannot be read, or a value is out of bounds.
     pub fn new(line: Wishes, file: Option<&Path>) -> Result<Self, ConfigError> {
+        let path = file.unwrap_or_else(|| Path::new(""));
         let file = file.map_or_else(|| Ok(Wishes::default()), read)?;
+        let directory = path.parent().unwrap_or(path);
+        let alerts = alert::channels(&file.alert, directory)
+            .map_err(|said| ConfigError::Alert { path: path.to_owned(), said })?;
         let config = Self {
             fleet_listen: line.fleet_listen.or(file.fleet_listen).unwrap_or(FLEET),
             web_listen: line.web_listen.or(file.web_listen).unwrap_or(WEB),
@@ -164,6 +184,7 @@ impl Config {
                 .or(file.certificate_validity)
                 .unwrap_or(crate::identity::PROBE_VALIDITY),
             settings: line.settings.or(file.settings).unwrap_or_default(),
+            alerts,
         };
         config.settings.check().map_err(ConfigError::Settings)?;
         if PROBE_VALIDITY.contains(&config.certificate_validity) {

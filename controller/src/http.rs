@@ -2,7 +2,10 @@
 //!
 //! Handlers parse, ask one service and answer. They know nothing of the database.
 
+mod alert;
 mod auth;
+mod baseline;
+mod change_request;
 mod diff;
 mod document;
 mod enrolment_token;
@@ -14,7 +17,10 @@ mod inventory;
 mod matrix;
 mod metrics;
 mod probe;
+mod readiness;
+mod schedule;
 mod serve;
+mod suggest;
 mod sweep;
 
 #[cfg(test)]
@@ -35,6 +41,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::service::Services;
 
+pub use alert::ChannelTest;
 pub use enrolment_token::{EnrolmentTokenRequest, PrintedToken};
 pub use error::{ErrorBody, ErrorDetail};
 pub use inventory::ApplyOptions;
@@ -105,10 +112,25 @@ fn api() -> OpenApiRouter<Web> {
         .routes(routes!(sweep::list, sweep::start))
         .routes(routes!(sweep::show))
         .routes(routes!(sweep::cancel))
+        .routes(routes!(schedule::list))
+        .routes(routes!(schedule::show))
+        .routes(routes!(schedule::forecast))
+        .routes(routes!(schedule::run))
+        .routes(routes!(schedule::pause))
+        .routes(routes!(schedule::resume))
         .routes(routes!(matrix::show))
         .routes(routes!(diff::sweeps))
         .routes(routes!(diff::vantages))
         .routes(routes!(gaps::show))
+        .routes(routes!(change_request::show))
         .routes(routes!(history::show))
         .routes(routes!(history::spans))
+        .routes(routes!(readiness::show))
+        .routes(routes!(suggest::show))
+        .routes(routes!(baseline::list, baseline::set))
+        .routes(routes!(baseline::show))
+        .routes(routes!(baseline::clear))
+        .routes(routes!(alert::list))
+        .routes(routes!(alert::test))
+        .routes(routes!(alert::notice))
 }

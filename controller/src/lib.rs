@@ -10,6 +10,7 @@ pub mod grpc;
 pub mod http;
 pub mod identity;
 pub(crate) mod metrics;
+pub mod notify;
 pub mod privilege;
 pub mod service;
 pub mod store;

@@ -3,6 +3,10 @@
 //! A service checks what it is given, decides, and lets the store write. It knows nothing of HTTP or gRPC, and holds no
 //! state that matters: every answer comes from the database.
 
+mod alert;
+mod baseline;
+mod change_request;
+mod channel;
 mod diff;
 mod enrolment;
 mod error;
@@ -14,20 +18,24 @@ mod inventory;
 mod issuer;
 mod matrix;
 mod metrics;
+mod notice;
 mod observation;
 mod operator;
 mod plan;
 mod probe;
+mod readiness;
+mod schedule;
 mod secret;
 mod session;
 mod settings;
 mod span;
+mod suggest;
 mod sweep;
 mod trust;
 mod upkeep;
 mod work;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use sqlx::{PgPool, Postgres, Transaction, pool::PoolConnection};
 use tokio::sync::broadcast;
@@ -36,7 +44,11 @@ use uuid::Uuid;
 use crate::{metrics::Metrics, store::Named as _};
 
 pub use crate::store::Event;
-pub use diff::{SweepDiff, VantageDiff};
+pub use alert::{AlertState, AlertSummary};
+pub use baseline::{BaselineDetail, BaselineRequest, BaselineSummary, DEFAULT_BASELINE, Reference};
+pub use change_request::SweepChangeRequest;
+pub use channel::{Channel, Courier, Delivery};
+pub use diff::{SweepDiff, TimeDiff, VantageDiff};
 pub use enrolment::{EnrolRequest, Enrolled, EnrolmentToken, Renewed};
 pub use error::{Error, Result};
 pub use fleet::{FleetLine, VantageGap};
@@ -46,12 +58,19 @@ pub use history::{FlowName, HistorySpan, SpanFilter, SpanPage, Spanned};
 pub use inventory::InventoryChanges;
 pub use issuer::{CertificateIssuer, IssueError, Issued};
 pub use matrix::{FRESH, Place};
+pub use notice::{Event as NoticeEvent, Notice, NoticeState, NoticeSummary};
 pub use observation::{Discovered, HandedIn, Ingested};
 pub use operator::Actor;
 pub use probe::ProbeSummary;
+pub use readiness::{ReadinessRequest, SweepReadiness};
+pub use schedule::{
+    ForecastTarget, ForecastVantage, NextRun, PauseRequest, ScheduleDetail, SchedulePause, ScheduleRun,
+    ScheduleState, ScheduleSummary, SweepForecast,
+};
 pub use sekisho_domain::health::ProbeStatus;
 pub use session::{Beat, Hello, Session};
 pub use settings::Settings;
+pub use suggest::PolicySuggestion;
 pub use sweep::{JobKind, JobState, JobSummary, SweepDetail, SweepPhase, SweepRef, SweepRequest};
 pub use work::{Order, OrderTarget, OrderTask, OrderTaskKind, Work};
 
@@ -72,6 +91,7 @@ struct Inner {
     events: broadcast::Sender<Event>,
     vitals: health::Vitals,
     metrics: Metrics,
+    channels: OnceLock<Vec<Channel>>,
 }
 
 impl Services {
@@ -93,6 +113,7 @@ impl Services {
                 events,
                 vitals: health::Vitals::default(),
                 metrics: Metrics::default(),
+                channels: OnceLock::new(),
             }),
         }
     }

@@ -2,10 +2,14 @@
 //!
 //! Functions take a connection, so that services decide what belongs to one transaction. Times are compared with the
 //! database's clock only. Locks are taken in this order, so that no two transactions wait for each other: the
+//! inventory (advisory), a schedule, a probe, a sweep, jobs by id, the spans of a vantage (advisory), targets. A transaction that
+//! holds jobs never asks for a sweep. Applying an inventory takes schedules last: who holds one waits for nothing else of it.
 //! inventory (advisory), a probe, a sweep, jobs by id, the spans of a vantage (advisory), targets. A transaction that
-//! holds jobs never asks for a sweep.
+//! holds jobs never asks for a sweep. Alerts (advisory) are locked by transactions that ask for none of these.
 
+pub(crate) mod alert;
 pub(crate) mod audit;
+pub(crate) mod baseline;
 pub mod block;
 pub mod check_result;
 pub(crate) mod computer;
@@ -24,9 +28,13 @@ pub mod job;
 pub(crate) mod letter;
 pub(crate) mod metrics;
 pub(crate) mod names;
+pub(crate) mod notice;
 pub mod observation;
 pub(crate) mod operator;
 pub(crate) mod probe;
+pub(crate) mod readiness;
+pub(crate) mod schedule;
+pub(crate) mod schedule_run;
 pub(crate) mod service;
 pub(crate) mod session;
 pub mod span;

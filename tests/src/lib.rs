@@ -3,6 +3,7 @@
 //! Nothing here is a stand-in. A suite that lacks root, a program or a package fails and says what it lacks.
 #![allow(clippy::print_stderr, reason = "what a suite tells goes to the test's output")]
 
+mod aerleon;
 mod controller;
 mod postgres;
 mod probe;
@@ -13,6 +14,7 @@ mod verdicts;
 mod wait;
 mod world;
 
+pub use aerleon::Aerleon;
 pub use controller::Controller;
 pub use postgres::Postgres;
 pub use probe::Probe;

@@ -199,3 +199,39 @@ fn a_certificate_is_renewed_in_time() {
     let sweep = world.sweep(&["--profile", "ports", "--vantage", "vlan10"]).unwrap();
     assert_eq!(sweep.state, SweepState::Complete);
 }
+
+#[test]
+fn readiness_is_the_gate_of_a_roll_out() {
+    let mut world = World::new("readiness").unwrap();
+    for vlan in VLANS {
+        world.probe(vlan, DC_NETWORK).unwrap();
+    }
+    world.online(3).unwrap();
+    let sweep = world.sweep(&[]).unwrap();
+    assert_eq!((sweep.state, sweep.missed), (SweepState::Complete, 0), "{sweep:?}");
+    let of = |arguments: &[&str]| {
+        let output = world.controller.cli(&[&["readiness"], arguments].concat()).unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    // dc1 is well from vlan10; app1 is no domain controller, and ghost is not there.
+    let (code, table) = of(&["--vantage", "vlan10", "--lang", "en"]);
+    assert!(code == Some(2) && table.contains("vlan10, corp.example: at-risk"), "{table}");
+    assert_eq!(of(&["--vantage", "vlan10", "--allow", "at-risk"]).0, Some(0), "{table}");
+    let (code, table) = of(&["--vantage", "vlan20", "--allow", "at-risk", "--lang", "en"]);
+    assert!(code == Some(2) && table.contains("vlan20, corp.example: blocked"), "{table}");
+    assert!(
+        table.contains("the device between 10.77.20.1 and 10.77.254.2 blocks smb (445/tcp, required) to dc1"),
+        "{table}"
+    );
+    // What was accepted is compared, and what is drafted from it is taken.
+    assert!(world.controller.ok(&["baseline", "set"]).unwrap().contains("baseline default is sweep 1: "));
+    let diff = world.controller.cli(&["diff", "baseline", "latest", "--format", "csv"]).unwrap();
+    let changes = String::from_utf8_lossy(&diff.stdout).into_owned();
+    assert!(changes.lines().skip(1).all(|line| line.starts_with("untested,")), "{changes}");
+    let drafts = world.controller.ok(&["policy", "suggest", "--baseline", "default", "--deny"]).unwrap();
+    world.apply(&format!("{}\n{drafts}", sekisho_lab::inventory())).unwrap();
+    // The lab has a policy of its own, which is not true to it.
+    let gaps = world.controller.cli(&["gaps", "--format", "csv"]).unwrap();
+    let gaps = String::from_utf8_lossy(&gaps.stdout).into_owned();
+    assert!(gaps.lines().skip(1).all(|line| line.contains(",servers-reach-dcs,")), "{gaps}\n{drafts}");
+}

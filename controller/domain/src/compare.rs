@@ -156,7 +156,7 @@ impl State {
     }
 }
 
-type Key<'a> = (&'a str, &'a str, IpAddr, Service);
+pub(crate) type Key<'a> = (&'a str, &'a str, IpAddr, Service);
 
 /// Compares two sweeps. `expected` is what policy says of the flow of a cell.
 #[must_use]
@@ -210,7 +210,7 @@ pub(crate) fn classify(before: State, after: State, expected: Option<Expectation
 }
 
 /// Every flow once.
-fn flows(cells: &[Cell]) -> BTreeMap<Key<'_>, &Cell> {
+pub(crate) fn flows(cells: &[Cell]) -> BTreeMap<Key<'_>, &Cell> {
     let mut flows: BTreeMap<Key<'_>, &Cell> = BTreeMap::new();
     for cell in cells {
         let key = (cell.vantage.as_str(), cell.target.as_str(), cell.address, cell.service);

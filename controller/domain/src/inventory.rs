@@ -28,7 +28,7 @@ pub use fault::{Fault, Faults};
 pub use name::{BadName, DnsName, Label, Name};
 pub use policy::{Coverage, Expectation, Policy};
 pub use profile::Profile;
-pub use schedule::{Cron, Schedule, TimeZoneName, Window};
+pub use schedule::{CatchUp, Cron, Day, Days, Schedule, Splay, TimeZoneName, Window};
 pub use target::Target;
 pub use vantage::Vantage;
 

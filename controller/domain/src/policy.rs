@@ -130,6 +130,13 @@ impl<'a> Policies<'a> {
         rule.map(|rule| rule.policy)
     }
 
+    /// The services that some policy denies to somebody.
+    #[must_use]
+    pub fn denied(&self) -> BTreeSet<Service> {
+        let denies = |rule: &&Rule<'_>| rule.policy.expect == Expectation::Deny;
+        self.rules.iter().filter(denies).flat_map(|rule| rule.services.iter().copied()).collect()
+    }
+
     /// The deciding policy of each cell, in their order, and what each policy had to say.
     #[must_use]
     pub fn judge(&self, cells: &[Cell]) -> (Vec<Option<&'a Policy>>, Vec<Use>) {

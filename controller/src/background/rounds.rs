@@ -71,5 +71,6 @@ async fn round(services: &Services, settled: bool, is_slow: bool) -> Result<(), 
         services.close_stale_sessions().await?;
         services.release_jobs().await?;
     }
+    services.start_due_runs().await?;
     services.move_sweeps_on().await
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use anyhow::bail;
 use clap::{Args, builder::PossibleValuesParser};
-use sekisho_domain::compare::{Change, Contrast, Kind};
+use sekisho_domain::compare::{Change, Contrast, Difference, Kind};
 use sekisho_model::{Outcome, SweepState, SweepSummary, table::plain};
 
 use super::{
@@ -13,18 +13,20 @@ use super::{
     connection::Global,
     output::{self, FormatArg},
     table::{Column, address, flag, text, word},
+    time,
 };
-use crate::service::{SweepDiff, VantageDiff};
+use crate::service::{Reference, SweepDiff, TimeDiff, VantageDiff};
 
 /// Compare two sweeps, or two vantages in one sweep.
 #[derive(Debug, Args)]
 #[command(
     override_usage = "sekisho diff [OPTIONS] [FROM [TO]]\n       sekisho diff [OPTIONS] --vantage A --vantage B [SWEEP]",
-    after_help = "Kinds of changes between sweeps:\n  regression  was open, is blocked, and no policy denies it\n  exposure    was blocked, is open, and a policy denies it\n  fix         was blocked, is open\n  closure     was open, is blocked, as a policy wants it\n  shift       blocked before and after, in another way\n  new, gone   the first, the second sweep has no such flow\n  untested    failed, missed or not asked for in one of the sweeps: nothing can be said\n\nExit status: 2 a change of a kind that --fail-on names, 3 one of the sweeps is not complete.\n\nExamples:\n  sekisho diff\n  sekisho diff 16 17 --format csv\n  sekisho diff latest~1 latest --fail-on regression,exposure\n  sekisho diff --vantage vlan10 --vantage vlan20 latest"
+    after_help = "Kinds of changes between sweeps:\n  regression  was open, is blocked, and no policy denies it\n  exposure    was blocked, is open, and a policy denies it\n  fix         was blocked, is open\n  closure     was open, is blocked, as a policy wants it\n  shift       blocked before and after, in another way\n  new, gone   the first, the second sweep has no such flow\n  untested    failed, missed or not asked for in one of the sweeps: nothing can be said\n\nExit status: 2 a change of a kind that --fail-on names, 3 one of the sweeps is not complete.\n\nExamples:\n  sekisho diff\n  sekisho diff 16 17 --format csv\n  sekisho diff \"2026-11-20 02:00\" now\n  sekisho diff baseline latest --fail-on regression,exposure\n  sekisho diff latest~1 latest --fail-on regression,exposure\n  sekisho diff --vantage vlan10 --vantage vlan20 latest"
 )]
 pub(super) struct DiffArgs {
-    /// The sweeps: numbers, latest, or latest~1. Without them the newest two; with --vantage one sweep.
-    #[arg(value_name = "SWEEP", num_args = 0..=2, value_parser = super::sweep::reference, allow_negative_numbers = true)]
+    /// The sweeps: numbers, latest, or latest~1. The first may be baseline or baseline:NAME. Or two times:
+    /// "2026-11-20 02:00", 2026-11-20 (its end), now. Without them the newest two sweeps; with --vantage one sweep.
+    #[arg(value_name = "SWEEP", num_args = 0..=2, value_parser = reference, allow_negative_numbers = true)]
     sweeps: Vec<String>,
     /// Compare this vantage with another in one sweep; give it twice.
     #[arg(long, value_name = "V")]
@@ -34,6 +36,16 @@ pub(super) struct DiffArgs {
     fail_on: Vec<String>,
     #[command(flatten)]
     format: FormatArg,
+}
+
+/// A sweep, a baseline, or a time.
+fn reference(text: &str) -> Result<String, String> {
+    if let Ok(reference) = text.parse::<Reference>() {
+        return Ok(reference.to_string());
+    }
+    let at = if text == "now" { Ok(jiff::Timestamp::now()) } else { time::parse(text) };
+    let bad = "use a number such as 17, latest, latest~1, baseline, baseline:NAME, or a time such as \"2026-11-20 02:00\"";
+    at.map(|at| at.to_string()).map_err(|_| bad.to_owned())
 }
 
 pub(super) async fn run(args: DiffArgs, global: &Global) -> anyhow::Result<Exit> {
@@ -52,14 +64,32 @@ pub(super) async fn run(args: DiffArgs, global: &Global) -> anyhow::Result<Exit>
 
 async fn sweeps(args: &DiffArgs, from: &str, to: &str, global: &Global) -> anyhow::Result<Exit> {
     let client = Client::new(global)?;
+    let is_time = |text: &str| matches!(text.parse(), Ok(Reference::Time(_)));
+    match (is_time(from), is_time(to)) {
+        (true, true) => return times(&client, args, from, to).await,
+        (false, false) => {}
+        (_, _) => bail!("a time is compared with a time: sekisho diff \"2026-11-20 02:00\" now"),
+    }
     let doing = format!("compare sweeps {from} and {to}");
     let diff: SweepDiff = client.get(&doing, &["diff"], &[("from", from), ("to", to)]).await?;
     output::print(args.format.format, &diff, (CHANGES, &diff.difference.changes), || report(&diff))?;
-    let is_named = |change: &Change| args.fail_on.iter().any(|kind| kind == change.kind.word());
-    if diff.difference.changes.iter().any(is_named) {
+    if fails(args, &diff.difference) {
         return Ok(Exit::Found);
     }
     Ok(exit(&[&diff.from_sweep, &diff.to_sweep]))
+}
+
+async fn times(client: &Client, args: &DiffArgs, from: &str, to: &str) -> anyhow::Result<Exit> {
+    let doing = format!("compare what was known at {from} and at {to}");
+    let diff: TimeDiff = client.get(&doing, &["diff"], &[("from", from), ("to", to)]).await?;
+    output::print(args.format.format, &diff, (CHANGES, &diff.difference.changes), || time_report(&diff))?;
+    Ok(if fails(args, &diff.difference) { Exit::Found } else { Exit::Fine })
+}
+
+/// Whether there is a change of a kind that `--fail-on` names.
+fn fails(args: &DiffArgs, difference: &Difference) -> bool {
+    let is_named = |change: &Change| args.fail_on.iter().any(|kind| kind == change.kind.word());
+    difference.changes.iter().any(is_named)
 }
 
 async fn vantages(
@@ -111,38 +141,52 @@ const CONTRASTS: &[Column<Contrast>] = &[
 
 fn report(diff: &SweepDiff) -> String {
     let mut out = String::new();
+    if let Some(name) = &diff.baseline {
+        _ = writeln!(out, "baseline {}, which is:", plain(name));
+    }
     for (word, sweep) in [("from", &diff.from_sweep), ("to  ", &diff.to_sweep)] {
         _ = writeln!(out, "{word} {}", headline(sweep));
     }
-    let (untested, changed): (Vec<Change>, Vec<Change>) =
-        diff.difference.changes.iter().cloned().partition(|change| change.kind == Kind::Untested);
-    out.push('\n');
-    out.push_str(&output::columns(CHANGES, &changed, "no change of any tested flow"));
-    for ((vantage, why), count) in reasons(diff, &untested) {
-        _ = writeln!(out, "untested: {}", plain(&format!("{vantage}: {} {why}", flows(count))));
-    }
-    let mut counts: BTreeMap<Kind, usize> = BTreeMap::new();
-    for change in &diff.difference.changes {
-        *counts.entry(change.kind).or_default() += 1;
-    }
-    let mut words: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-    words.push(format!("{} unchanged", diff.difference.unchanged));
-    _ = writeln!(out, "\n{}", words.join(", "));
+    let (from, to) = (format!("sweep {}", diff.from), format!("sweep {}", diff.to));
+    draw(&mut out, &diff.difference, [&from, &to]);
     out
 }
 
+fn time_report(diff: &TimeDiff) -> String {
+    let (from, to) = (output::time(diff.from), output::time(diff.to));
+    let mut out = format!("from what was known at {from}\nto   what was known at {to}\n");
+    draw(&mut out, &diff.difference, [&from, &to]);
+    out
+}
+
+/// What differs between two sides of these names.
+fn draw(out: &mut String, difference: &Difference, sides: [&str; 2]) {
+    let (untested, changed): (Vec<Change>, Vec<Change>) =
+        difference.changes.iter().cloned().partition(|change| change.kind == Kind::Untested);
+    out.push('\n');
+    out.push_str(&output::columns(CHANGES, &changed, "no change of any tested flow"));
+    for ((vantage, why), count) in reasons(sides, &untested) {
+        _ = writeln!(out, "untested: {}", plain(&format!("{vantage}: {} {why}", flows(count))));
+    }
+    let mut counts: BTreeMap<Kind, usize> = BTreeMap::new();
+    for change in &difference.changes {
+        *counts.entry(change.kind).or_default() += 1;
+    }
+    let mut words: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    words.push(format!("{} unchanged", difference.unchanged));
+    _ = writeln!(out, "\n{}", words.join(", "));
+}
+
 /// How many flows of each vantage are untested, and why.
-fn reasons(diff: &SweepDiff, untested: &[Change]) -> BTreeMap<(String, String), usize> {
+fn reasons([from, to]: [&str; 2], untested: &[Change]) -> BTreeMap<(String, String), usize> {
     let mut reasons = BTreeMap::new();
     for change in untested {
         let why =
-            [(change.from, diff.from), (change.to, diff.to)].into_iter().find_map(|(outcome, sweep)| {
-                match outcome {
-                    Some(Outcome::Missed) => Some(format!("missed in sweep {sweep}")),
-                    Some(Outcome::Failed) => Some(format!("could not be tested in sweep {sweep}")),
-                    None => Some(format!("not decided in sweep {sweep}, or not asked of it")),
-                    Some(_) => None,
-                }
+            [(change.from, from), (change.to, to)].into_iter().find_map(|(outcome, side)| match outcome {
+                Some(Outcome::Missed) => Some(format!("missed in {side}")),
+                Some(Outcome::Failed) => Some(format!("could not be tested in {side}")),
+                None => Some(format!("not decided in {side}, or not asked of it")),
+                Some(_) => None,
             });
         *reasons.entry((change.vantage.clone(), why.unwrap_or_default())).or_default() += 1;
     }

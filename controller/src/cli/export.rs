@@ -7,7 +7,7 @@ mod matrix;
 
 use clap::Subcommand;
 
-use super::{Exit, connection::Global};
+use super::{Exit, change_request, connection::Global};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ExportCommand {
@@ -26,6 +26,8 @@ pub(super) enum ExportCommand {
         after_help = "Exit status: 2 there are gaps or exposures, 3 there are none and the sweep is not complete.\n\nExamples:\n  sekisho export gaps --format csv --output gaps.csv\n  sekisho export gaps --sweep latest~1 --format json"
     )]
     Gaps(gaps::GapsArgs),
+    /// The rules that close the gaps of a sweep: a ticket, a table, or input of Aerleon.
+    ChangeRequest(change_request::ChangeRequestArgs),
 }
 
 pub(super) async fn run(command: ExportCommand, global: &Global) -> anyhow::Result<Exit> {
@@ -33,5 +35,6 @@ pub(super) async fn run(command: ExportCommand, global: &Global) -> anyhow::Resu
         ExportCommand::Matrix(args) => args.to.whole(matrix::run(&args, global)).await,
         ExportCommand::History(args) => args.to.whole(history::run(&args, global)).await,
         ExportCommand::Gaps(args) => args.to.whole(gaps::run(&args, global)).await,
+        ExportCommand::ChangeRequest(args) => change_request::run(args, global).await,
     }
 }

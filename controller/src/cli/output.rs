@@ -117,12 +117,19 @@ fn wants_color() -> bool {
 }
 
 fn speaks_utf8() -> bool {
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
-        .into_iter()
-        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
-        .unwrap_or_default()
-        .to_uppercase();
+    let locale = locale("LC_CTYPE").to_uppercase();
     locale.contains("UTF-8") || locale.contains("UTF8")
+}
+
+/// The language of findings that the reader wants: en or ja.
+pub(super) fn language() -> &'static str {
+    if locale("LC_MESSAGES").starts_with("ja") { "ja" } else { "en" }
+}
+
+/// What the environment says of the locale's category.
+fn locale(category: &str) -> String {
+    let known = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    ["LC_ALL", category, "LANG"].into_iter().find_map(known).unwrap_or_default()
 }
 
 /// Columns of the terminal, where it says.

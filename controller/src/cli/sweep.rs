@@ -145,7 +145,7 @@ async fn start(client: &Client, args: RunArgs, global: &Global) -> anyhow::Resul
     Ok(Exit::Fine)
 }
 
-async fn finish(
+pub(super) async fn finish(
     client: &Client,
     detail: SweepDetail,
     format: Format,
@@ -170,7 +170,7 @@ pub(super) async fn fetch(client: &Client, sweep: &str) -> Result<SweepDetail, s
     client.get(&format!("show sweep {sweep}"), &["sweeps", sweep], &[]).await
 }
 
-fn show(format: Format, detail: &SweepDetail) -> anyhow::Result<()> {
+pub(super) fn show(format: Format, detail: &SweepDetail) -> anyhow::Result<()> {
     let jobs = || output::columns(JOBS, &detail.jobs, "no jobs yet");
     output::print(format, detail, (JOBS, &detail.jobs), || format!("{}\n{}", headline(detail), jobs()))
 }

@@ -41,18 +41,42 @@ fn the_contract_of_the_command_line_parses() {
         "sweep show latest",
         "sweep watch 17",
         "sweep cancel 17",
+        "schedule list --format csv",
+        "schedule show nightly --format json",
+        "schedule run nightly --wait --format json",
+        "schedule run nightly --dry-run --format csv",
+        "schedule pause nightly",
+        "schedule pause nightly --until 2026-12-31 --reason freeze",
+        "schedule resume nightly --format json",
         "matrix --checks --format json",
         "diff",
         "diff latest~1 latest --fail-on regression,exposure --format json",
         "diff 16 17 --fail-on gone --fail-on untested --format csv",
         "diff --vantage a --vantage b 17",
+        "diff baseline latest --fail-on regression",
+        "diff baseline:before-move",
+        "baseline set --sweep 17 --name before-move --note x",
+        "baseline show --name before-move --format csv",
+        "baseline list --format json",
+        "baseline clear",
+        "policy suggest --baseline before-move --deny",
+        "policy suggest --sweep 17 --format csv",
         "gaps --sweep latest~2 --format csv",
         "gaps --format json",
+        "export change-request",
+        "export change-request --sweep latest~1 --format csv --output rules.csv --force",
+        "export change-request --format aerleon --output d --aerleon-target srx --from-zone a --to-zone b",
         "history --vantage v --target dc1.corp.example --service smb --limit 5 --format json",
         "export matrix --sweep latest~1 --format parquet --output f --force",
         "export matrix --checks --format csv --no-bom --output -",
         "export history --vantage v --target t --service smb --since 2026-11-01T00:00:00+09:00 --format ndjson",
         "export gaps --sweep 17 --format json",
+        "readiness --domain d --vantage v --sweep 17 --allow at-risk --lang ja --format json",
+        "readiness --format csv",
+        "alert list",
+        "alert list --open --format csv",
+        "alert list --all --limit 5 --format json",
+        "alert test --channel operators",
         "matrix --sweep latest~1 --format csv --color never --data-dir d",
     ] {
         let words = std::iter::once("sekisho").chain(line.split(' '));
@@ -60,6 +84,15 @@ fn the_contract_of_the_command_line_parses() {
             panic!("{line}: {error}");
         }
     }
+}
+
+#[test]
+fn every_target_of_aerleon_is_in_the_help() {
+    let command = Cli::command();
+    let export = command.find_subcommand("export").and_then(|c| c.find_subcommand("change-request")).unwrap();
+    let help = export.get_after_help().unwrap().to_string();
+    let names: Vec<&str> = sekisho_domain::change_request::aerleon::Target::names().collect();
+    assert!(help.contains(&format!("Targets of Aerleon: {}.", names.join(", "))), "{names:?}");
 }
 
 #[test]

@@ -22,24 +22,40 @@ use crate::{
 };
 
 /// Every path of the listener with its methods. A new one is added here on purpose.
-const PATHS: [(&str, &str); 20] = [
+const PATHS: [(&str, &str); 36] = [
+    ("GET", "/api/v1/change-request"),
+    ("GET", "/api/v1/baselines"),
+    ("GET", "/api/v1/baselines/{name}"),
+    ("POST", "/api/v1/baselines"),
+    ("POST", "/api/v1/baselines/{name}/clear"),
+    ("GET", "/api/v1/alerts"),
+    ("GET", "/api/v1/alerts/notices/{key}"),
     ("GET", "/api/v1/diff"),
     ("GET", "/api/v1/diff/vantages"),
     ("GET", "/api/v1/fleet"),
     ("GET", "/api/v1/gaps"),
     ("GET", "/api/v1/history"),
     ("GET", "/api/v1/matrix"),
+    ("GET", "/api/v1/policies/suggestion"),
     ("GET", "/api/v1/probes"),
     ("GET", "/api/v1/probes/{id}"),
     ("GET", "/api/v1/spans"),
+    ("GET", "/api/v1/schedules"),
+    ("GET", "/api/v1/schedules/{name}"),
+    ("GET", "/api/v1/schedules/{name}/forecast"),
+    ("GET", "/api/v1/readiness"),
     ("GET", "/api/v1/sweeps"),
     ("GET", "/api/v1/sweeps/{sweep}"),
     ("GET", "/healthz"),
     ("GET", "/metrics"),
     ("GET", "/readyz"),
+    ("POST", "/api/v1/alerts/test"),
     ("POST", "/api/v1/enrolment-tokens"),
     ("POST", "/api/v1/inventory"),
     ("POST", "/api/v1/probes/{id}/revoke"),
+    ("POST", "/api/v1/schedules/{name}/pause"),
+    ("POST", "/api/v1/schedules/{name}/resume"),
+    ("POST", "/api/v1/schedules/{name}/run"),
     ("POST", "/api/v1/sweeps"),
     ("POST", "/api/v1/sweeps/{sweep}/cancel"),
     ("GET", "/api/v1/openapi.json"),
@@ -66,7 +82,7 @@ async fn ask(request: Request<Body>) -> (StatusCode, axum::http::HeaderMap, Vec<
 }
 
 fn request(method: &str, path: &str) -> Request<Body> {
-    let path = path.replace("{id}", "1").replace("{sweep}", "1");
+    let path = path.replace("{id}", "1").replace("{sweep}", "1").replace("{name}", "default");
     Request::builder().method(method).uri(path).body(Body::empty()).unwrap()
 }
 

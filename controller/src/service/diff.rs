@@ -4,6 +4,7 @@ mod flows;
 
 use std::collections::BTreeSet;
 
+use jiff::{SignedDuration, Timestamp};
 use sekisho_domain::{
     compare::{Contrasts, Difference, Scope, Side, compare, contrast},
     policy::Policies,
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
 use super::{
-    Error, Result, Services, SweepRef,
+    Error, Place, Result, Services, SweepRef,
     gaps::domains,
     matrix::{Names, kept},
     sweep::{find, resolve, strange, summary},
@@ -27,6 +28,9 @@ pub struct SweepDiff {
     pub from: i64,
     /// Number of the second sweep.
     pub to: i64,
+    /// Name of the baseline that the first sweep was accepted as, where the baseline is compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
     /// What differs.
     #[serde(flatten)]
     pub difference: Difference,
@@ -34,6 +38,18 @@ pub struct SweepDiff {
     pub from_sweep: SweepSummary,
     /// The second sweep.
     pub to_sweep: SweepSummary,
+}
+
+/// Two times compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeDiff {
+    /// The first time.
+    pub from: Timestamp,
+    /// The second time.
+    pub to: Timestamp,
+    /// What differs.
+    #[serde(flatten)]
+    pub difference: Difference,
 }
 
 /// Two vantages of a sweep compared.
@@ -82,7 +98,39 @@ impl Services {
         );
         difference.unchanged = difference.unchanged.saturating_add(contrast.unchanged);
         let (from_sweep, to_sweep) = (before.summary, after.summary);
-        Ok(SweepDiff { from, to, difference, from_sweep, to_sweep })
+        Ok(SweepDiff { from, to, baseline: None, difference, from_sweep, to_sweep })
+    }
+
+    /// What differs between what was known at two times. What was last seen longer before than `fresh` is untested. Nothing is
+    /// ever gone: what is not tested any more is untested. Policies are those of the inventory as it is.
+    ///
+    /// # Errors
+    /// As [`Services::matrix_at`].
+    pub async fn diff_times(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        fresh: SignedDuration,
+    ) -> Result<TimeDiff> {
+        let everywhere = Place::default();
+        let before = self.matrix_at(from, fresh, &everywhere).await?.cells;
+        let after = self.matrix_at(to, fresh, &everywhere).await?.cells;
+        let mut connection = self.connection().await?;
+        let inventory = store::inventory::read(&mut connection).await?;
+        let domains = domains(&mut connection).await?;
+        drop(connection);
+        // A flow that is not there had not been tested yet, whoever might have been asked.
+        let scope = Scope {
+            is_whole: true,
+            services: before.iter().chain(&after).map(|cell| cell.service).collect(),
+            ..Scope::default()
+        };
+        let policies = Policies::new(&inventory, &domains);
+        let difference =
+            compare(Side { cells: &before, scope: &scope }, Side { cells: &after, scope: &scope }, |cell| {
+                policies.deciding(cell).map(|policy| policy.expect)
+            });
+        Ok(TimeDiff { from, to, difference })
     }
 
     /// What two vantages do not see alike in one sweep.
@@ -120,12 +168,12 @@ impl Half {
     }
 }
 
-fn whole(mut matrix: Matrix) -> Result<(Matrix, SweepSummary)> {
+pub(super) fn whole(mut matrix: Matrix) -> Result<(Matrix, SweepSummary)> {
     let sweep = matrix.sweep.take();
     Ok((matrix, sweep.ok_or_else(|| Error::Internal("a matrix without its sweep".into()))?))
 }
 
-async fn scope(connection: &mut PgConnection, sweep: i64) -> Result<Scope> {
+pub(super) async fn scope(connection: &mut PgConnection, sweep: i64) -> Result<Scope> {
     let row = store::diff::scope(connection, sweep).await?;
     let row = row.ok_or_else(|| Error::NotFound(format!("there is no sweep {sweep}")))?;
     let targets = store::diff::targets_of_others(connection, &row.domain_ids, &row.other_domains).await?;

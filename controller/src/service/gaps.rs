@@ -59,7 +59,7 @@ impl Services {
         let inventory = store::inventory::read(&mut connection).await?;
         let domains = domains(&mut connection).await?;
         let mut gaps = gaps_among(&cells, &others, &inventory, &domains);
-        since::date(&mut connection, id, &names, &cells, &mut gaps.gaps).await?;
+        since::date(&mut connection, id, &names, (&images, &cells), &mut gaps.gaps).await?;
         Ok(SweepGaps { sweep, gaps })
     }
 }

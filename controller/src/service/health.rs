@@ -10,13 +10,14 @@
 //! | `blocks` | no block of job numbers is ready beyond the one in use | none was begun for more than a day |
 //! | `events` | the database's notifications do not come in | |
 //! | `background` | no round has ended well for ten ticks and at least 10 s | |
+//! | `notices` | | notices of alerts were given up in the last day |
 //! | `fleet-listener`, `web-listener` | it does not serve | |
 //!
 //! The first two are asked whether the process is to be started again: an outage of the database is no reason. The
 //! others are asked whether it can work.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -43,6 +44,8 @@ pub(super) struct Vitals {
     last_round: AtomicU64,
     /// The same for a round that went well.
     last_good_round: AtomicU64,
+    /// Notices of alerts that wait, and that were given up in the last day.
+    notices: [AtomicI64; 2],
 }
 
 impl Default for Vitals {
@@ -52,6 +55,7 @@ impl Default for Vitals {
             listening: AtomicBool::new(false),
             last_round: AtomicU64::new(0),
             last_good_round: AtomicU64::new(0),
+            notices: Default::default(),
         }
     }
 }
@@ -80,8 +84,8 @@ pub enum HealthStatus {
 /// One thing that was checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HealthCheck {
-    /// What: `database`, `migrations`, `clock`, `blocks`, `events`, `background`, `fleet-listener`, `web-listener`; of the
-    /// process alone `process` and `background-loop`.
+    /// What: `database`, `migrations`, `clock`, `blocks`, `events`, `background`, `notices`, `fleet-listener`,
+    /// `web-listener`; of the process alone `process` and `background-loop`.
     pub name: String,
     /// Whether it did not fail.
     pub ok: bool,
@@ -131,6 +135,7 @@ impl Services {
         let detail = if listening { "connected" } else { "not connected: work is found by looking for it" };
         checks.push(HealthCheck::holds("events", listening, detail));
         checks.push(self.round("background", &self.inner.vitals.last_good_round));
+        checks.push(self.notices());
         Health::of(checks)
     }
 
@@ -148,6 +153,25 @@ impl Services {
         if well {
             vitals.last_good_round.store(millis, Ordering::Relaxed);
         }
+    }
+
+    /// Notes how many notices of alerts wait, and how many were given up in the last day.
+    pub(crate) fn note_notices(&self, waiting: i64, failed: i64) {
+        for (count, now) in self.inner.vitals.notices.iter().zip([waiting, failed]) {
+            count.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// A receiver that is away does not keep this controller from its work.
+    fn notices(&self) -> HealthCheck {
+        let [waiting, failed] = self.notice_counts();
+        let status = if failed > 0 { HealthStatus::Warning } else { HealthStatus::Ok };
+        HealthCheck::new("notices", status, format!("{waiting} waiting, {failed} given up in the last day"))
+    }
+
+    /// Notices of alerts that wait, and that were given up in the last day.
+    pub(super) fn notice_counts(&self) -> [i64; 2] {
+        self.inner.vitals.notices.each_ref().map(|count| count.load(Ordering::Relaxed))
     }
 
     async fn database(&self) -> Vec<HealthCheck> {

@@ -176,7 +176,9 @@ pub(super) async fn cells(
     for (job, body) in store::observation::details_of_jobs(connection, &jobs, open).await? {
         let body: BTreeMap<i16, Told> =
             serde_json::from_str(&body).map_err(|error| Error::Internal(Box::new(error)))?;
-        told.extend(body.into_iter().map(|(task, it)| ((job, task), it.facts)));
+        // Of a flow there may be a second part, without facts.
+        let facts = body.into_iter().filter(|(_, it)| !it.facts.is_empty());
+        told.extend(facts.map(|(task, it)| ((job, task), it.facts)));
     }
     let mut cells = Vec::new();
     for image in images {

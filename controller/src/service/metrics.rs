@@ -61,6 +61,9 @@ impl Services {
         labelled(&mut registry, "database_connections", "Connections to the database", "state", states);
         let most = i64::from(pool.options().get_max_connections());
         single(&mut registry, "database_connections_max", "Most connections to the database", most);
+        let notices = ["waiting", "given-up"].into_iter().zip(self.notice_counts());
+        let help = "Notices of alerts that wait, and that were given up in the last day";
+        labelled(&mut registry, "notices", help, "state", notices);
         let known = match tokio::time::timeout(PATIENCE, self.known()).await {
             Ok(Ok(known)) => Some(known),
             Ok(Err(error)) => {

@@ -99,7 +99,7 @@ impl Services {
         commit(transaction).await?;
 
         for sweep in ended {
-            if let Err(error) = self.advance(sweep).await {
+            if let Err(error) = self.advance_if_done(sweep).await {
                 tracing::debug!(
                     sweep,
                     error = &error as &dyn std::error::Error,

@@ -41,12 +41,22 @@ pub struct Settings {
     /// came to stays in numbers and spans. From one day to ten years.
     #[serde(serialize_with = "duration::serialize", deserialize_with = "keep")]
     pub keep_observations: Duration,
-    /// What was told of flows that were open and had not changed is kept this long. As above.
+    /// Attempts of flows that had not changed, and facts of those that are open, are kept this long. As above.
     #[serde(serialize_with = "duration::serialize", deserialize_with = "keep")]
-    pub keep_open_facts: Duration,
+    pub keep_details: Duration,
     /// How often the controller looks for work that nobody told it of.
     #[serde(with = "duration")]
     pub tick: Duration,
+    /// What comes back within this time after it was told to be over is not told again before it is.
+    #[serde(with = "duration")]
+    pub alert_hold: Duration,
+    /// A notice that could not be delivered is tried again after this pause, and each time after one twice as long, up to
+    /// a quarter of an hour.
+    #[serde(with = "duration")]
+    pub alert_retry: Duration,
+    /// A notice that could not be delivered for this long is given up.
+    #[serde(with = "duration")]
+    pub alert_give_up: Duration,
     /// Most jobs that one probe holds at a time.
     #[serde(deserialize_with = "jobs_per_probe")]
     pub jobs_per_probe: u32,
@@ -67,8 +77,11 @@ impl Default for Settings {
             discovery_wait: Duration::from_secs(30),
             sweep_deadline: Duration::from_secs(15 * 60),
             keep_observations: 30 * DAY,
-            keep_open_facts: 7 * DAY,
+            keep_details: 5 * DAY,
             tick: Duration::from_secs(1),
+            alert_hold: Duration::from_secs(6 * 60 * 60),
+            alert_retry: Duration::from_secs(5),
+            alert_give_up: Duration::from_secs(24 * 60 * 60),
             jobs_per_probe: 4,
             tasks_per_job: TASKS_PER_JOB,
         }
@@ -191,7 +204,7 @@ mod tests {
         for text in [
             "tick = \"0s\"",
             "keep_observations = \"23h\"",
-            "keep_open_facts = \"11y\"",
+            "keep_details = \"11y\"",
             "tick = 1",
             "heartbeat = \"8d\"",
             "heartbeat = \"100ms\"",

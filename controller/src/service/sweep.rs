@@ -1,11 +1,11 @@
 //! Sweeps: asked for, watched, cancelled.
 
 mod request;
+mod wanted;
 
 use std::str::FromStr;
 
-use sekisho_domain::profile::{self, ProfileError};
-use sekisho_model::{DEFAULT_PROFILE, SweepState, SweepSummary};
+use sekisho_model::{SweepState, SweepSummary};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::PgConnection;
@@ -13,14 +13,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Actor, Error, Event, Result, Services, commit};
-use crate::store::{
-    self,
-    domain::Domain,
-    job::Job,
-    sweep::{NewSweep, Summary},
-};
+use crate::store::{self, job::Job, sweep::Summary};
 
 pub use request::SweepRequest;
+pub(super) use wanted::{Begin, Wanted};
 
 /// Which sweep is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,50 +139,24 @@ impl Services {
     /// # Errors
     /// When it names what the inventory does not have, or nothing to test.
     pub async fn start_sweep(&self, actor: &Actor, request: SweepRequest) -> Result<SweepDetail> {
-        let profile = request.profile.as_deref().unwrap_or(DEFAULT_PROFILE.name());
         let mut transaction = self.begin().await?;
-        let own = store::inventory::profiles(&mut transaction).await?;
-        let contents = profile::contents(profile, &own).map_err(|error| match error {
-            ProfileError::Unknown { .. } => Error::NotFound(error.to_string()),
-        })?;
-        let computers = request::computers(&request.computers, profile, &contents)?;
-        let captures = request::captures(&request.captures, profile, &contents)?;
-        let services: Vec<String> = contents.services.iter().map(|service| service.name()).collect();
-        let checks: Vec<String> = contents.checks.iter().map(ToString::to_string).collect();
-        let domains = chosen_domains(&mut transaction, request.domain.as_deref()).await?;
-        let vantages = chosen_vantages(&mut transaction, &request.vantages).await?;
-        let domain_ids: Vec<i32> = domains.iter().map(|domain| domain.id).collect();
-        let sweep = NewSweep {
-            profile,
-            services: &services,
-            checks: &checks,
-            computers: &computers,
-            captures: &captures,
-            domains: &domain_ids,
-            vantages: &vantages,
-            actor: &actor.name,
-            deadline: self.settings().sweep_deadline,
-        };
-        let id = store::sweep::create(&mut transaction, &sweep).await?;
-        let searched: Vec<i32> = domains.iter().filter(|d| d.discover).map(|d| d.id).collect();
-        if searched.is_empty() {
-            self.plan(&mut transaction, id).await?;
-        } else {
-            for &vantage in &vantages {
-                let job = Uuid::now_v7();
-                store::job::create_discovery(&mut transaction, job, id, vantage, &searched).await?;
-                store::event::send(&mut transaction, Event::JobQueued { vantage }).await?;
-            }
-        }
+        let domains: Vec<String> = request.domain.iter().cloned().collect();
+        let profile = request.profile.as_deref();
+        let mut wanted = Wanted::find(&mut transaction, profile, &domains, &request.vantages).await?;
+        wanted.computers = request::computers(&request.computers, &wanted.profile, &wanted.contents)?;
+        wanted.captures = request::captures(&request.captures, &wanted.profile, &wanted.contents)?;
+        let deadline = self.settings().sweep_deadline;
+        let begin = Begin { actor: &actor.name, schedule: None, deadline };
+        let id = self.begin_sweep(&mut transaction, &wanted, &begin).await?;
         let detail = json!({
-            "profile": profile, "domain": request.domain, "vantages": request.vantages,
-            "computers": computers, "captures": captures,
+            "profile": wanted.profile, "domain": request.domain, "vantages": request.vantages,
+            "computers": wanted.computers, "captures": wanted.captures,
         });
         let object = format!("sweep {id}");
         store::audit::record(&mut transaction, &actor.name, "sweep run", &object, detail).await?;
         let detail = detail_of(&mut transaction, id).await?;
         commit(transaction).await?;
-        tracing::info!(sweep = id, profile, actor = actor.name, "a sweep began");
+        tracing::info!(sweep = id, profile = wanted.profile, actor = actor.name, "a sweep began");
         Ok(detail)
     }
 
@@ -234,33 +204,6 @@ impl Services {
     }
 }
 
-async fn chosen_domains(connection: &mut PgConnection, name: Option<&str>) -> Result<Vec<Domain>> {
-    let mut domains = store::domain::all(connection).await?;
-    if domains.is_empty() {
-        return Err(Error::Invalid("the inventory has no domain; apply one first".to_owned()));
-    }
-    if let Some(name) = name {
-        let wanted = name.trim_end_matches('.').to_ascii_lowercase();
-        if !domains.iter().any(|domain| domain.name == wanted) {
-            return Err(Error::NotFound(unknown("domain", name, domains.iter().map(|d| d.name.as_str()))));
-        }
-        domains.retain(|domain| domain.name == wanted);
-    }
-    Ok(domains)
-}
-
-async fn chosen_vantages(connection: &mut PgConnection, names: &[String]) -> Result<Vec<i32>> {
-    let vantages = store::vantage::all(connection).await?;
-    if vantages.is_empty() {
-        return Err(Error::Invalid("the inventory has no vantage; apply one first".to_owned()));
-    }
-    if let Some(name) = names.iter().find(|name| !vantages.iter().any(|v| v.name == **name)) {
-        return Err(Error::NotFound(unknown("vantage", name, vantages.iter().map(|v| v.name.as_str()))));
-    }
-    let chosen = vantages.iter().filter(|v| names.is_empty() || names.contains(&v.name));
-    Ok(chosen.map(|v| v.id).collect())
-}
-
 /// Text for a name that is not in the inventory, with those that are.
 pub(super) fn unknown<'a>(noun: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
     const LISTED: usize = 20;
@@ -291,7 +234,7 @@ pub(super) async fn find(connection: &mut PgConnection, id: i64) -> Result<Summa
     store::sweep::find(connection, id).await?.ok_or_else(|| none(SweepRef::Id(id)))
 }
 
-async fn detail_of(connection: &mut PgConnection, id: i64) -> Result<SweepDetail> {
+pub(super) async fn detail_of(connection: &mut PgConnection, id: i64) -> Result<SweepDetail> {
     let row = find(connection, id).await?;
     let summary = summary(&row)?;
     let phase = match summary.state {

@@ -1,7 +1,12 @@
 //! What the background does in rounds. Each step is one short transaction that skips what another controller holds.
 
+use std::time::Duration;
+
 use super::{Event, Result, Services, commit};
 use crate::store;
+
+/// So long after the day of their sweep hardly any results come in.
+const QUIET: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Services {
     /// Notes that this controller is alive.
@@ -90,7 +95,16 @@ impl Services {
             store::block::drop(&mut connection, block).await?;
             tracing::info!(block, "observations that are older than they are kept were dropped");
         }
-        store::block::forget_plain(&mut connection, self.settings().keep_open_facts.as_secs_f64()).await?;
+        let keep = self.settings().keep_details.as_secs_f64();
+        for block in store::block::with_passing(&mut connection, keep).await? {
+            store::block::forget_passing(&mut connection, block).await?;
+        }
+        for block in store::block::to_settle(&mut connection, QUIET.as_secs_f64()).await? {
+            if let Err(error) = store::block::settle(&mut connection, block).await {
+                // Another controller may have done it meanwhile.
+                tracing::debug!(block, error = &error as &dyn std::error::Error, "a block was not settled");
+            }
+        }
         Ok(())
     }
 }

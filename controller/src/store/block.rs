@@ -123,7 +123,8 @@ pub(crate) async fn drop(connection: &mut PgConnection, block: i32) -> Result<()
             .await
             .named("removing old jobs")?;
     }
-    let partitions = format!("DROP TABLE IF EXISTS observation_{block}, detail_{block}");
+    let partitions =
+        format!("DROP TABLE IF EXISTS observation_{block}, detail_{block}, passing_detail_{block}");
     sqlx::query(sqlx::AssertSqlSafe(partitions))
         .execute(&mut *transaction)
         .await
@@ -131,18 +132,55 @@ pub(crate) async fn drop(connection: &mut PgConnection, block: i32) -> Result<()
     transaction.commit().await.named("committing a transaction")
 }
 
-/// Removes what was told of flows that were open and had not changed, from blocks that ended more than `keep` seconds ago.
-/// Returns how many batches.
-pub(crate) async fn forget_plain(connection: &mut PgConnection, keep: f64) -> Result<u64> {
-    let removed = sqlx::query(
-        "DELETE FROM detail d USING block b
-         WHERE b.ended_at < now() - make_interval(secs => $1) AND d.job BETWEEN b.number * $2 AND b.number * $2 + $2 - 1
-           AND NOT d.telling",
+/// Blocks that ended more than `keep` seconds ago and in which something is told that is for some days only.
+pub(crate) async fn with_passing(connection: &mut PgConnection, keep: f64) -> Result<Vec<i32>> {
+    let old: Vec<i32> = sqlx::query_scalar(
+        "SELECT number FROM block WHERE ended_at < now() - make_interval(secs => $1) ORDER BY number",
     )
     .bind(keep)
-    .bind(NUMBERS)
-    .execute(connection)
+    .fetch_all(&mut *connection)
     .await
-    .named("removing facts of open flows")?;
-    Ok(removed.rows_affected())
+    .named("looking for old facts")?;
+    let mut full = Vec::new();
+    for block in old {
+        let is_full = format!("SELECT EXISTS (SELECT 1 FROM passing_detail_{block})");
+        if sqlx::query_scalar(sqlx::AssertSqlSafe(is_full))
+            .fetch_one(&mut *connection)
+            .await
+            .named("looking for old facts")?
+        {
+            full.push(block);
+        }
+    }
+    Ok(full)
+}
+
+/// Removes what was told for some days only.
+pub(crate) async fn forget_passing(connection: &mut PgConnection, block: i32) -> Result<()> {
+    alone(connection, &format!("TRUNCATE passing_detail_{block}"), "removing old facts").await
+}
+
+/// Blocks that ended more than `quiet` seconds ago, and have still the index for observations that come in.
+pub(crate) async fn to_settle(connection: &mut PgConnection, quiet: f64) -> Result<Vec<i32>> {
+    sqlx::query_scalar(
+        "SELECT number FROM block WHERE ended_at < now() - make_interval(secs => $1) AND settled_at IS NULL
+         ORDER BY number LIMIT 8",
+    )
+    .bind(quiet)
+    .fetch_all(connection)
+    .await
+    .named("looking for blocks to settle")
+}
+
+/// Gives the observations of a block a smaller index.
+pub(crate) async fn settle(connection: &mut PgConnection, block: i32) -> Result<()> {
+    alone(connection, &format!("SELECT settle_block({block})"), "settling old observations").await
+}
+
+/// Does something that waits for readers and writers, but not for long.
+async fn alone(connection: &mut PgConnection, statement: &str, doing: &'static str) -> Result<()> {
+    let mut transaction = connection.begin().await.named("beginning a transaction")?;
+    sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *transaction).await.named("limiting a wait")?;
+    sqlx::query(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut *transaction).await.named(doing)?;
+    transaction.commit().await.named("committing a transaction")
 }

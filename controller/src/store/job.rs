@@ -138,6 +138,15 @@ pub(crate) async fn progress(connection: &mut PgConnection, sweep: i64) -> Resul
     .named("counting the jobs of a sweep")
 }
 
+/// Whether a job of a sweep has not ended.
+pub(crate) async fn has_open(connection: &mut PgConnection, sweep: i64) -> Result<bool> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM job WHERE sweep_id = $1 AND state <> 'finished')")
+        .bind(sweep)
+        .fetch_one(connection)
+        .await
+        .named("looking for open jobs")
+}
+
 /// Ends every open job of a sweep; what is not observed is missed. Returns the probes that had them.
 pub(crate) async fn end_all(connection: &mut PgConnection, sweep: i64, reason: &str) -> Result<Vec<Uuid>> {
     let probes: Vec<Option<Uuid>> = sqlx::query_scalar(

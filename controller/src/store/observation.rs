@@ -49,23 +49,34 @@ pub(crate) struct Detail {
     pub(crate) job: i32,
     /// The lowest task in it.
     pub(crate) task: i16,
-    /// Of flows that are blocked or have changed.
-    pub(crate) telling: bool,
     /// By task, as JSON.
     pub(crate) body: String,
 }
 
-/// Writes down what was told.
-pub(crate) async fn insert_details(connection: &mut PgConnection, details: &[Detail]) -> Result<()> {
+/// Writes down what was told: what is kept as long as the observations, and what is for some days.
+pub(crate) async fn insert_details(
+    connection: &mut PgConnection,
+    kept: &[Detail],
+    passing: &[Detail],
+) -> Result<()> {
+    let jobs = |list: &[Detail]| list.iter().map(|detail| detail.job).collect::<Vec<_>>();
+    let tasks = |list: &[Detail]| list.iter().map(|detail| detail.task).collect::<Vec<_>>();
+    fn bodies(list: &[Detail]) -> Vec<&str> {
+        list.iter().map(|detail| detail.body.as_str()).collect()
+    }
     sqlx::query(
-        "INSERT INTO detail (job, task, telling, body)
-         SELECT job, task, telling, body::json
-         FROM unnest($1::integer[], $2::smallint[], $3::boolean[], $4::text[]) AS d (job, task, telling, body)",
+        "WITH kept AS (
+             INSERT INTO detail (job, task, body)
+             SELECT job, task, body::json FROM unnest($1::integer[], $2::smallint[], $3::text[]) AS d (job, task, body))
+         INSERT INTO passing_detail (job, task, body)
+         SELECT job, task, body::json FROM unnest($4::integer[], $5::smallint[], $6::text[]) AS d (job, task, body)",
     )
-    .bind(details.iter().map(|d| d.job).collect::<Vec<_>>())
-    .bind(details.iter().map(|d| d.task).collect::<Vec<_>>())
-    .bind(details.iter().map(|d| d.telling).collect::<Vec<_>>())
-    .bind(details.iter().map(|d| d.body.as_str()).collect::<Vec<_>>())
+    .bind(jobs(kept))
+    .bind(tasks(kept))
+    .bind(bodies(kept))
+    .bind(jobs(passing))
+    .bind(tasks(passing))
+    .bind(bodies(passing))
     .execute(connection)
     .await
     .named("writing the facts of observations")?;
@@ -111,14 +122,22 @@ pub(crate) async fn of_tasks(connection: &mut PgConnection, tasks: &[(i32, i16)]
 }
 
 /// What [`details_of_jobs`] asks. Public for the test of its plan.
-pub const DETAILS_OF_JOBS: &str =
-    "SELECT job, body::text FROM detail WHERE job = ANY($1) AND ($2 OR telling)";
+pub const DETAILS_OF_JOBS: &str = "
+    SELECT job, body::text FROM detail WHERE job = ANY($1)
+    UNION ALL SELECT job, body::text FROM passing_detail WHERE job = ANY($2)";
 
-/// What was told of the observations of jobs, each by task; without `all`, only of those that are blocked or have changed.
+/// What was told of the observations of jobs, each by task; without `all`, only facts of those that are blocked or have
+/// changed.
 pub(crate) async fn details_of_jobs(
     connection: &mut PgConnection,
     jobs: &[i32],
     all: bool,
 ) -> Result<Vec<(i32, String)>> {
-    sqlx::query_as(DETAILS_OF_JOBS).bind(jobs).bind(all).fetch_all(connection).await.named("reading facts")
+    let passing = if all { jobs } else { &[] };
+    sqlx::query_as(DETAILS_OF_JOBS)
+        .bind(jobs)
+        .bind(passing)
+        .fetch_all(connection)
+        .await
+        .named("reading facts")
 }

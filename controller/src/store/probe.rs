@@ -53,6 +53,19 @@ pub(crate) async fn list(connection: &mut PgConnection, prefix: &str, most: i64)
     .named("reading the probes")
 }
 
+/// How many connected probes each vantage has, where it has any.
+pub(crate) async fn live(connection: &mut PgConnection, live_window: f64) -> Result<Vec<(i32, i64)>> {
+    sqlx::query_as(
+        "SELECT vantage_id, count(*) FROM probe
+         WHERE revoked_at IS NULL AND session_id IS NOT NULL AND seen_at > now() - make_interval(secs => $1)
+         GROUP BY vantage_id",
+    )
+    .bind(live_window)
+    .fetch_all(connection)
+    .await
+    .named("counting the connected probes")
+}
+
 /// Writes a probe down that enrols.
 pub(crate) async fn create(
     connection: &mut PgConnection,

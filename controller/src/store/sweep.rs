@@ -19,6 +19,8 @@ pub(crate) struct NewSweep<'a> {
     pub(crate) domains: &'a [i32],
     pub(crate) vantages: &'a [i32],
     pub(crate) actor: &'a str,
+    /// The schedule that begins it.
+    pub(crate) schedule: Option<&'a str>,
     pub(crate) deadline: Duration,
 }
 
@@ -26,8 +28,8 @@ pub(crate) struct NewSweep<'a> {
 pub(crate) async fn create(connection: &mut PgConnection, sweep: &NewSweep<'_>) -> Result<i64> {
     sqlx::query_scalar(
         "INSERT INTO sweep (state, profile, services, domain_ids, vantage_ids, actor, deadline, checks, computers,
-                            captures)
-         VALUES ('running', $1, $2, $3, $4, $5, now() + make_interval(secs => $6), $7, $8, $9) RETURNING id",
+                            captures, schedule)
+         VALUES ('running', $1, $2, $3, $4, $5, now() + make_interval(secs => $6), $7, $8, $9, $10) RETURNING id",
     )
     .bind(sweep.profile)
     .bind(sweep.services)
@@ -38,6 +40,7 @@ pub(crate) async fn create(connection: &mut PgConnection, sweep: &NewSweep<'_>) 
     .bind(sweep.checks)
     .bind(sweep.computers)
     .bind(sweep.captures)
+    .bind(sweep.schedule)
     .fetch_one(connection)
     .await
     .named("writing a sweep")
@@ -94,6 +97,15 @@ pub(crate) async fn find(connection: &mut PgConnection, id: i64) -> Result<Optio
         .fetch_optional(connection)
         .await
         .named("reading a sweep")
+}
+
+/// These sweeps, as far as there are any.
+pub(crate) async fn of_ids(connection: &mut PgConnection, ids: &[i64]) -> Result<Vec<Summary>> {
+    sqlx::query_as(summary!("WHERE s.id = ANY($1) GROUP BY s.id"))
+        .bind(ids)
+        .fetch_all(connection)
+        .await
+        .named("reading sweeps")
 }
 
 /// Number of the sweep that many before the newest.

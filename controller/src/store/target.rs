@@ -44,6 +44,18 @@ pub(crate) async fn discovered(
     .named("noting discovered targets")
 }
 
+/// The targets of these domains that are known.
+pub(crate) async fn of_domains(connection: &mut PgConnection, domains: &[i32]) -> Result<Vec<Target>> {
+    sqlx::query_as(
+        "SELECT id, domain_id, host, address, origin = 'inventory' AS listed, 0::bigint AS named
+         FROM target WHERE domain_id = ANY($1) AND removed_at IS NULL ORDER BY domain_id, host, address",
+    )
+    .bind(domains)
+    .fetch_all(connection)
+    .await
+    .named("reading the targets of domains")
+}
+
 /// What a sweep tests: targets of its domains that the inventory lists, or that a discovery of this sweep named.
 pub(crate) async fn of_sweep(
     connection: &mut PgConnection,

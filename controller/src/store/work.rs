@@ -8,6 +8,9 @@ use uuid::Uuid;
 use super::{Named, Result};
 
 /// Gives queued jobs of a vantage to a probe until it holds `most`. The caller has locked the probe's session.
+///
+/// Sweeps that operators asked for come before those of schedules. Among equals the sweep comes first of which the probes
+/// of the vantage hold the fewest jobs, so that a small sweep gets the next place that a large one frees.
 pub(crate) async fn claim(
     connection: &mut PgConnection,
     probe: Uuid,
@@ -16,9 +19,14 @@ pub(crate) async fn claim(
 ) -> Result<u64> {
     let claimed = sqlx::query(
         "WITH next AS (
-             SELECT id FROM job WHERE vantage_id = $2 AND state = 'queued' ORDER BY sweep_id, id
+             SELECT j.id FROM job j JOIN sweep s ON s.id = j.sweep_id
+             LEFT JOIN (SELECT sweep_id, count(*) AS jobs FROM job
+                        WHERE vantage_id = $2 AND state = 'assigned' AND reported_at IS NULL GROUP BY sweep_id) held
+                 ON held.sweep_id = j.sweep_id
+             WHERE j.vantage_id = $2 AND j.state = 'queued'
+             ORDER BY s.schedule IS NOT NULL, coalesce(held.jobs, 0), j.sweep_id, j.id
              LIMIT greatest(0, $3 - (SELECT count(*) FROM job WHERE probe_id = $1 AND state = 'assigned' AND reported_at IS NULL))
-             FOR NO KEY UPDATE SKIP LOCKED)
+             FOR NO KEY UPDATE OF j SKIP LOCKED)
          UPDATE job SET state = 'assigned', probe_id = $1, assigned_at = now(), reported_at = NULL
          FROM next WHERE job.id = next.id",
     )

@@ -86,6 +86,60 @@ fn serves_answers_commands_and_stops_in_order() {
 }
 
 #[test]
+fn schedules_are_shown_paused_and_run_from_the_command_line() {
+    let place = Place::new();
+    let config = place.write(
+        "sekisho.toml",
+        "[settings]\nprobe_grace = \"1s\"\nheartbeat = \"1s\"\nlive_window = \"2s\"\ntick = \"200ms\"\n",
+    );
+    let controller = Controller::start(&place, &["--config", config.to_str().unwrap()]);
+    let inventory = |window: &str| {
+        let schedule = format!(
+            "[[schedule]]\nname = \"nightly\"\ncron = \"0 2 * * *\"\ntime_zone = \"Asia/Tokyo\"\nwindow = \"{window}\"\nprofile = \"ports\"\n"
+        );
+        place.write("inventory.toml", &format!("{INVENTORY}{schedule}")).to_str().unwrap().to_owned()
+    };
+    let applied = controller.run(&["apply", &inventory("2h")]).stdout;
+    let line = "+ schedule nightly: cron 0 2 * * *, time_zone Asia/Tokyo, window 2h, profile ports\n";
+    assert!(applied.contains(line), "{applied}");
+    let applied = controller.run(&["apply", &inventory("3h")]).stdout;
+    assert_eq!(applied, "~ schedule nightly: window 2h -> 3h\n");
+
+    let list = controller.run(&["schedule", "list"]).stdout;
+    assert!(list.contains("nightly") && list.contains("active") && list.contains(" 02:00 JST"), "{list}");
+    let csv = controller.run(&["schedule", "list", "--format", "csv"]).stdout;
+    assert_eq!(csv.lines().count(), 2, "{csv}");
+    let show = controller.run(&["schedule", "show", "nightly"]).stdout;
+    assert_eq!(show.matches(" 17:00:00Z").count(), 6, "five runs and the headline: {show}");
+    assert!(show.contains("not put forward or back") && show.contains("no runs yet"), "{show}");
+    assert!(controller.fails(&["schedule", "show", "nightyl"]).contains("the inventory has nightly"));
+
+    let dry = controller.command(&["schedule", "run", "nightly", "--dry-run"]);
+    assert_eq!(dry.code, 3, "{}{}", dry.stdout, dry.stderr);
+    assert!(dry.stdout.contains("everything would be missed: vlan20"), "{}", dry.stdout);
+    assert!(controller.run(&["sweep", "list"]).stdout.contains("no sweeps yet"));
+
+    let pause = ["schedule", "pause", "nightly", "--until", "2099-01-01", "--reason", "upgrade"];
+    let paused = controller.run(&pause).stdout;
+    assert!(paused.contains("until 2098-12-31 15:00:00Z: upgrade"), "{paused}");
+    assert!(paused.contains("next run 2099-01-01 02:00 JST"), "{paused}");
+    assert!(controller.fails(&["schedule", "pause", "nightly", "--until", "2020-01-01"]).contains("is past"));
+    assert!(controller.run(&["schedule", "resume", "nightly"]).stdout.contains("schedule nightly active"));
+    assert!(controller.fails(&["schedule", "resume", "nightly"]).contains("is not paused"));
+
+    let ran = controller.command(&["schedule", "run", "nightly", "--wait"]);
+    assert_eq!(ran.code, 3, "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("12 flows planned, 0 observed, 12 missed"), "{}", ran.stdout);
+    let json = controller.run(&["schedule", "show", "nightly", "--format", "json"]).stdout;
+    let shown: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&shown["name"], &shown["state"]), (&"nightly".into(), &"active".into()));
+    let run = &shown["runs"][0];
+    assert_eq!((&run["state"], &run["sweep"]["state"]), (&"started".into(), &"partial".into()));
+    assert_eq!(run["sweep"]["missed"], 12);
+    controller.stop();
+}
+
+#[test]
 fn a_sweep_without_probes_ends_incomplete_and_is_shown_as_missed() {
     let place = Place::new();
     let config = place.write(
@@ -218,6 +272,49 @@ fn a_second_controller_on_the_same_directory_is_refused() {
     let refused = fails(&mut place.serve(&[]));
     assert!(refused.contains(&format!("another controller (process {})", controller.pid())), "{refused}");
     assert!(controller.is_ready());
+}
+
+#[test]
+fn channels_of_the_configuration_are_tried() {
+    let place = Place::new();
+    // A receiver that takes everything and says so.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let receiver = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+        let head: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+        std::io::Write::write_all(&mut stream, b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
+            .unwrap();
+        head
+    });
+    place.write("key", "hunter2\n");
+    let config = place.write(
+        "sekisho.toml",
+        &format!(
+            "[[alert]]\nname = \"ops\"\nkind = \"webhook\"\nurl = \"http://{address}/T0KEN\"\nsecret_file = \"key\"\n\
+             [[alert]]\nname = \"nobody\"\nkind = \"webhook\"\nurl = \"http://127.0.0.1:1/T0KEN\"\n"
+        ),
+    );
+    let controller = Controller::start(&place, &["--config", config.to_str().unwrap()]);
+    assert_eq!(controller.run(&["alert", "list"]).stdout, "no open alerts\n");
+    assert_eq!(controller.run(&["alert", "list", "--all", "--format", "json"]).stdout.trim(), "[]");
+    let tried = controller.run(&["alert", "test", "--channel", "ops"]).stdout;
+    assert!(tried.starts_with("channel ops: delivered, key "), "{tried}");
+    let head = receiver.join().unwrap();
+    assert!(
+        head.iter().any(|line| line.to_ascii_lowercase().starts_with("sekisho-signature: v1=")),
+        "{head:?}"
+    );
+    let refused = controller.fails(&["alert", "test", "--channel", "nobody"]);
+    assert!(
+        refused.contains("channel nobody did not take the test") && refused.contains("refused"),
+        "{refused}"
+    );
+    let unknown = controller.fails(&["alert", "test", "--channel", "pager"]);
+    assert!(unknown.contains("ops, nobody"), "{unknown}");
+    let log = controller.stop();
+    assert!(!log.contains("T0KEN") && !log.contains("hunter2"), "{log}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
-use sekisho::service::{Error, HandedIn, Order, OrderTaskKind, SweepDiff, SweepRef, SweepRequest};
+use sekisho::service::{Error, HandedIn, Order, OrderTaskKind, Place, SweepDiff, SweepRef, SweepRequest};
 use sekisho_domain::{
     attribution::Cause,
-    compare::{ContrastKind, Kind},
-    gaps::GapKind,
+    compare::{ContrastKind, Kind, Scope, Side, compare},
+    gaps::{Gap, GapKind},
     inventory::Expectation,
     policy::Idle,
 };
@@ -10,7 +10,7 @@ use sekisho_model::{Fact, Outcome, SweepState};
 
 use crate::fleet::{Controller, LISTED, Probe, operator, ports, results, settings};
 
-const POLICIES: &str = r#"
+pub(crate) const POLICIES: &str = r#"
 [[policy]]
 name = "no-gc-for-vlan20"
 from = { subnet = "10.77.20.0/24" }
@@ -29,10 +29,10 @@ expect = "deny"
 "#;
 
 /// What comes of a flow that is not open: host label of the target, service, outcome, facts.
-type Blocked<'a> = (&'a str, &'a str, Outcome, &'a [(&'a str, &'a str)]);
+pub(crate) type Blocked<'a> = (&'a str, &'a str, Outcome, &'a [(&'a str, &'a str)]);
 
 /// Does the jobs that there are; what is not `blocked` is open.
-async fn sweep(probe: &mut Probe, blocked: &[Blocked<'_>]) {
+pub(crate) async fn sweep(probe: &mut Probe, blocked: &[Blocked<'_>]) {
     loop {
         let orders = probe.work().await.orders;
         if orders.is_empty() {
@@ -61,7 +61,7 @@ fn seen(order: &Order, blocked: &[Blocked<'_>]) -> Vec<HandedIn> {
 }
 
 /// A controller with two vantages, their probes, and policies.
-async fn fleet() -> (Controller, Probe, Probe) {
+pub(crate) async fn fleet() -> (Controller, Probe, Probe) {
     let controller = Controller::new(settings()).await;
     controller.apply(&format!("{LISTED}{POLICIES}")).await;
     let (ten, twenty) = (controller.probe("vlan10").await, controller.probe("vlan20").await);
@@ -274,4 +274,83 @@ async fn gaps_say_since_when_the_flow_is_as_it_is() {
     let earlier = controller.services.gaps(SweepRef::Latest(1)).await.unwrap();
     let smb = earlier.gaps.gaps.iter().find(|gap| gap.service.name() == "smb").unwrap();
     assert_eq!(smb.since, Some(first_smb));
+}
+
+/// Sweeps of two vantages with every outcome, some of them with holes, drawn from a seed.
+async fn random_sweeps(seed: u64, count: usize) -> Controller {
+    let controller = Controller::new(settings()).await;
+    controller.apply(&format!("{LISTED}{POLICIES}")).await;
+    let mut probes = [controller.probe("vlan10").await, controller.probe("vlan20").await];
+    let mut dice = crate::observations::Dice(seed);
+    for _ in 0..count {
+        controller.services.start_sweep(&operator(), ports()).await.unwrap();
+        for probe in &mut probes {
+            for order in probe.work().await.orders {
+                let mut all = results(&order);
+                for result in &mut all {
+                    result.outcome =
+                        [Outcome::Open, Outcome::Open, Outcome::Filtered, Outcome::Closed, Outcome::Failed]
+                            [dice.below(5)];
+                }
+                all.retain(|_| dice.below(12) > 0);
+                probe.hand_in(all).await;
+            }
+        }
+        controller
+            .change("UPDATE job SET state = 'finished', missed = planned - observed, reason = 'expired', finished_at = now() WHERE state <> 'finished'")
+            .await;
+        controller
+            .change("UPDATE sweep SET state = 'partial', finished_at = now() WHERE state = 'running'")
+            .await;
+    }
+    controller
+}
+
+#[tokio::test]
+async fn what_is_plainly_the_same_is_left_out_and_counted() {
+    let controller = random_sweeps(7, 3).await;
+    for (from, to) in [(1, 2), (2, 3), (1, 3), (3, 3)] {
+        let diff = controller.services.diff(SweepRef::Id(from), SweepRef::Id(to)).await.unwrap().difference;
+        // The same, of all flows of both sweeps.
+        let (before, after) = (controller.matrix(from).await, controller.matrix(to).await);
+        let services = before.cells.iter().map(|cell| cell.service).collect();
+        let scope = Scope { is_whole: true, services, ..Scope::default() };
+        let side = |cells| Side { cells, scope: &scope };
+        let expected = compare(side(&before.cells), side(&after.cells), |cell| {
+            diff.changes
+                .iter()
+                .find(|it| {
+                    (&it.vantage, &it.target, it.service) == (&cell.vantage, &cell.target, cell.service)
+                })?
+                .expected
+        });
+        assert_eq!(diff, expected, "{from} {to}");
+        assert!(from == to || diff.unchanged > 0 && diff.changes.len() > 4, "{diff:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_gaps_of_a_vantage_are_those_that_all_gaps_have_of_it() {
+    let controller = random_sweeps(9, 1).await;
+    let all = controller.services.gaps(SweepRef::Id(1)).await.unwrap().gaps;
+    let mut count = 0;
+    for vantage in ["vlan10", "vlan20"] {
+        let place = Place { vantage: Some(vantage.to_owned()), site: None };
+        let own = controller.services.gaps_of(SweepRef::Id(1), &place).await.unwrap().gaps;
+        let of_all = all.gaps.iter().filter(|gap| gap.vantage == vantage);
+        let plain = |gap: &Gap| {
+            (gap.kind, gap.target.clone(), gap.service, gap.cause, gap.since, gap.control.is_some())
+        };
+        let mut expected: Vec<_> = of_all.map(plain).collect();
+        let mut found: Vec<_> = own.gaps.iter().map(plain).collect();
+        expected.sort();
+        found.sort();
+        assert_eq!(found, expected, "{vantage}");
+        assert!(own.gaps.iter().all(|gap| gap.since.is_some()));
+        count += found.len();
+    }
+    assert_eq!(count, all.gaps.len());
+    let error =
+        controller.services.gaps_of(SweepRef::Id(1), &Place { site: Some("x".into()), vantage: None }).await;
+    assert!(error.unwrap_err().to_string().contains("no site \"x\""));
 }

@@ -107,7 +107,7 @@ async fn plan(nights: &Nights, statement: &str, parameters: &str) -> Value {
 }
 
 /// Tables that grow with the nights. The partitions for the days to come are empty.
-const GROWING: [&str; 5] = ["observation_0", "detail_0", "span", "job", "check_result"];
+const GROWING: [&str; 6] = ["observation_0", "detail_0", "passing_detail_0", "span", "job", "check_result"];
 
 #[tokio::test]
 async fn no_question_scans_a_table_that_grows() {
@@ -139,8 +139,7 @@ async fn no_question_scans_a_table_that_grows() {
         ("observations of a sweep", observation::OF_JOBS, &format!("{jobs}, true")),
         ("blocked flows of a sweep", observation::OF_JOBS, &format!("{jobs}, false")),
         ("some observations", observation::OF_TASKS, &format!("{}, {}", list("5"), list("7::smallint"))),
-        ("facts", observation::DETAILS_OF_JOBS, &format!("{jobs}, true")),
-        ("facts of blocked flows", observation::DETAILS_OF_JOBS, &format!("{jobs}, false")),
+        ("facts", observation::DETAILS_OF_JOBS, &format!("{jobs}, {jobs}")),
         ("newest spans", span::NEWEST, pairs),
         ("earlier spans", span::ENDED, pairs),
         ("newest spans of vantages", span::NEWEST_OF_VANTAGES, "'{1,2}'"),
@@ -168,9 +167,10 @@ const OTHERS: &str = "
            assigned_at, finished_at, probe_id, outcomes FROM job, generate_series(1, 20) AS n;
     INSERT INTO observation (job, task, observed_at, attempts, outcome, confirmed)
     SELECT j.number, task, now(), 1, 'o', false FROM job j, generate_series(0, 249) AS task WHERE j.sweep_id > 6;
-    INSERT INTO detail (job, task, telling, body)
-    SELECT j.number, task, true, json_build_object('1', (SELECT string_agg(md5(n::text), '') FROM generate_series(1, 40) AS n)) FROM job j, generate_series(1, 40) AS task
+    INSERT INTO detail (job, task, body)
+    SELECT j.number, task, json_build_object('1', (SELECT string_agg(md5(n::text), '') FROM generate_series(1, 40) AS n)) FROM job j, generate_series(1, 40) AS task
     ORDER BY 1, 2;
+    INSERT INTO passing_detail SELECT * FROM detail ORDER BY job, task;
     INSERT INTO check_result (job_id, task, sweep_id, vantage_id, domain_id, kind, status, observed_at, probe_id)
     SELECT id, task, sweep_id, vantage_id, 1, 'clock', 'ok', now(), probe_id FROM job, generate_series(1, 20) AS task;
     ANALYZE;
@@ -201,4 +201,23 @@ async fn what_was_known_at_a_time_is_shown_and_nothing_else() {
     let place = sekisho::service::Place { site: Some("osaka".to_owned()), vantage: None };
     let error = nights.controller.services.matrix_at(at(1), hours(1), &place).await.unwrap_err();
     assert!(error.to_string().contains("no site \"osaka\""), "{error}");
+}
+
+#[tokio::test]
+async fn times_are_compared_by_what_was_known_then() {
+    let nights = five_nights().await;
+    let fresh = sekisho::service::FRESH;
+    let diff =
+        async |from, to| nights.controller.services.diff_times(from, to, fresh).await.unwrap().difference;
+    let changed = diff(at(1), at(4)).await;
+    let kinds: Vec<(String, String)> =
+        changed.changes.iter().map(|it| (it.service.name(), it.kind.to_string())).collect();
+    assert_eq!(kinds, [("tcp/2".to_owned(), "regression".to_owned())]);
+    assert_eq!(changed.unchanged, 3);
+    // Before the first night there was nothing, and long after the last one nothing is known.
+    let kinds = |changes: &[sekisho_domain::compare::Change]| {
+        changes.iter().map(|it| it.kind.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(&diff(at(-1), at(0)).await.changes), ["new"; 4]);
+    assert_eq!(kinds(&diff(at(4), at(9)).await.changes), ["untested"; 4]);
 }

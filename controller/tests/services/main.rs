@@ -14,14 +14,23 @@ mod fleet;
 mod link_support;
 #[path = "../support/nights.rs"]
 mod nights;
+#[path = "../support/receiver.rs"]
+mod receiver;
+#[path = "../support/schedules.rs"]
+mod schedules;
 
+mod alerts;
 mod attacks;
+mod baselines;
+mod change_request;
+mod channels;
 mod checks;
 mod comparison;
 mod dispatch;
 mod enrolment;
 mod exports;
 mod fleet_health;
+mod health;
 mod history;
 mod inventory;
 mod link;
@@ -31,5 +40,7 @@ mod operators;
 mod outage;
 mod readiness;
 mod retention;
+mod schedule_runs;
 mod spans;
+mod suggest;
 mod sweeps;

@@ -1,67 +1,87 @@
-use sekisho::service::{HealthStatus, Settings};
+use sekisho::service::{Error, ReadinessRequest, SweepReadiness, SweepRef, SweepRequest};
+use sekisho_domain::readiness::{Certainty, Language, Verdict};
+use sekisho_model::Outcome;
 
 use crate::{
-    cluster::Cluster,
-    fleet::{Controller, settings, wait_for},
+    comparison::{fleet, sweep},
+    fleet::Controller,
 };
 
-fn names(health: &sekisho::service::Health) -> Vec<&str> {
-    health.checks.iter().map(|check| check.name.as_str()).collect()
+fn of(sweep: SweepRef) -> ReadinessRequest {
+    ReadinessRequest { sweep, vantage: None, domain: None, language: Language::En }
+}
+
+async fn ask(controller: &Controller, request: ReadinessRequest) -> SweepReadiness {
+    controller.services.readiness(&request).await.unwrap()
+}
+
+fn verdicts(found: &SweepReadiness) -> Vec<(&str, Verdict)> {
+    found.readiness.iter().map(|one| (one.vantage.as_str(), one.verdict)).collect()
 }
 
 #[tokio::test]
-async fn a_controller_tells_what_it_checked() {
-    let controller = Controller::new(settings()).await;
-    let _stop = controller.background();
-    let services = &controller.services;
-    wait_for("the controller to be well", || async { services.health().await.ok.then_some(()) }).await;
-    let health = services.health().await;
-    assert_eq!(names(&health), ["database", "migrations", "clock", "blocks", "events", "background"]);
-    assert!(health.checks.iter().all(|check| check.status == HealthStatus::Ok), "{health:?}");
+async fn verdicts_follow_what_a_sweep_found() {
+    let (controller, mut ten, mut twenty) = fleet().await;
+    controller.start(SweepRequest::default()).await;
+    let running = ask(&controller, of(SweepRef::Latest(0))).await;
+    assert_eq!(verdicts(&running), [("vlan10", Verdict::Unknown), ("vlan20", Verdict::Unknown)]);
+    sweep(&mut ten, &[]).await;
+    let half = ask(&controller, of(SweepRef::Latest(0))).await;
+    assert_eq!(verdicts(&half)[0], ("vlan10", Verdict::Unknown), "the sweep runs");
+    sweep(&mut twenty, &[("dc1", "ldap", Outcome::Filtered, &[])]).await;
+    let found = ask(&controller, of(SweepRef::Latest(0))).await;
+    assert_eq!(verdicts(&found), [("vlan10", Verdict::Ready), ("vlan20", Verdict::AtRisk)]);
+    let risk = &found.readiness[1];
+    assert_eq!((risk.errors[0].code, risk.errors[0].certainty), (58, Certainty::Documented));
+    assert_eq!((risk.domain.as_str(), risk.findings[0].slug.as_str()), ("corp.example", "path-filter"));
+    assert_eq!(risk.findings[0].target.as_deref(), Some("dc1.corp.example"));
+    assert!(risk.findings[0].action.contains("389/tcp from vlan20 (10.77.20.0/24)"), "{risk:?}");
+    assert!(risk.checked_at.is_some());
+    let json = serde_json::to_value(&found).unwrap();
+    assert_eq!(serde_json::from_value::<SweepReadiness>(json).unwrap(), found);
 
-    controller.change("DELETE FROM _sqlx_migrations WHERE version = 1").await;
-    let health = services.health().await;
-    assert!(!health.ok && !health.checks[1].ok, "{health:?}");
-    controller
-        .change(
-            "INSERT INTO _sqlx_migrations VALUES (1, '', now(), true, '', 1), (9999, '', now(), true, '', 1)",
-        )
-        .await;
-    let health = services.health().await;
-    assert_eq!((health.ok, health.checks[1].status), (true, HealthStatus::Warning), "{health:?}");
-
-    controller.change("UPDATE block SET began_at = began_at - interval '2 days'").await;
-    wait_for("a block of today", || async {
-        (services.health().await.checks[3].status == HealthStatus::Ok).then_some(())
-    })
-    .await;
+    controller.start(SweepRequest::default()).await;
+    sweep(&mut ten, &[]).await;
+    let smb = ["dc1", "dc2"].map(|target| (target, "smb", Outcome::Filtered, &[][..]));
+    sweep(&mut twenty, &smb).await;
+    let blocked = ask(&controller, of(SweepRef::Latest(0))).await;
+    assert_eq!(verdicts(&blocked), [("vlan10", Verdict::Ready), ("vlan20", Verdict::Blocked)]);
+    let before = ask(&controller, of(SweepRef::Latest(1))).await;
+    assert_eq!(before, found, "an old sweep says what it said");
 }
 
 #[tokio::test]
-async fn an_outage_of_the_database_makes_a_controller_unready_and_not_dead() {
-    let cluster = Cluster::new();
-    let controller = Controller::on(cluster.database().await, Settings::default()).await;
-    let _stop = controller.background();
-    let services = &controller.services;
-    wait_for("the controller to be well", || async { services.health().await.ok.then_some(()) }).await;
-    cluster.crash();
-    wait_for("the controller to notice", || async { (!services.health().await.ok).then_some(()) }).await;
-    let health = services.health().await;
-    assert_eq!(names(&health), ["database", "events", "background"]);
-    assert!(!health.checks[0].ok, "{health:?}");
-    wait_for("a round that fails", || async {
-        let background = |health: sekisho::service::Health| health.checks.into_iter().next_back().unwrap();
-        let failed = background(services.health().await);
-        (!failed.ok).then_some(())
-    })
-    .await;
-    let told = services.metrics().await.unwrap();
-    assert!(told.contains("sekisho_database_up 0\n") && !told.contains("sekisho_probes{"), "{told}");
-    assert!(told.contains("sekisho_database_connections_max 10\n"), "{told}");
-    let failed = told
-        .lines()
-        .find_map(|line| line.strip_prefix("sekisho_background_rounds_total{result=\"failed\"} "));
-    assert!(failed.unwrap().parse::<u32>().unwrap() > 0, "{told}");
-    let alive = services.liveness();
-    assert!(alive.ok && names(&alive) == ["process", "background-loop"], "{alive:?}");
+async fn what_was_not_swept_is_unknown_and_what_is_not_there_an_error() {
+    let (controller, mut ten, mut twenty) = fleet().await;
+    controller.run().await;
+    sweep(&mut ten, &[]).await;
+    sweep(&mut twenty, &[]).await;
+    let ports = ask(&controller, of(SweepRef::Latest(0))).await;
+    assert_eq!(verdicts(&ports), [("vlan10", Verdict::Unknown), ("vlan20", Verdict::Unknown)]);
+    let slugs: Vec<&str> = ports.readiness[0].findings.iter().map(|finding| finding.slug.as_str()).collect();
+    assert!(slugs.contains(&"not-tested") && slugs.contains(&"check-missing"), "{slugs:?}");
+
+    let vantages = vec!["vlan10".to_owned()];
+    controller.start(SweepRequest { vantages, ..SweepRequest::default() }).await;
+    sweep(&mut ten, &[]).await;
+    let narrow = ask(&controller, of(SweepRef::Latest(0))).await;
+    assert_eq!(verdicts(&narrow), [("vlan10", Verdict::Ready)]);
+    let named = |vantage: &str, domain: &str| ReadinessRequest {
+        vantage: Some(vantage.to_owned()),
+        domain: Some(domain.to_owned()),
+        language: Language::Ja,
+        ..of(SweepRef::Latest(0))
+    };
+    let other = ask(&controller, named("vlan20", "CORP.example.")).await;
+    assert_eq!(verdicts(&other), [("vlan20", Verdict::Unknown)]);
+    assert_eq!(other.readiness[0].findings[0].slug, "not-in-sweep");
+    assert!(other.readiness[0].findings[0].title.contains("結果がありません"));
+    for (request, known) in [
+        (named("vlan99", "corp.example"), "vlan10, vlan20"),
+        (named("vlan20", "other.example"), "corp.example"),
+        (of(SweepRef::Id(99)), "no sweep 99"),
+    ] {
+        let error = controller.services.readiness(&request).await.unwrap_err();
+        assert!(matches!(&error, Error::NotFound(text) if text.contains(known)), "{error}");
+    }
 }

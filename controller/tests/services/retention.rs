@@ -15,8 +15,7 @@ async fn age(nights: &Nights, days: i32) {
 }
 
 async fn partitions(nights: &Nights) -> Vec<String> {
-    let partitions =
-        "SELECT relname::text FROM pg_class WHERE relname ~ '^(observation|detail)_[0-9]+$' ORDER BY relname";
+    let partitions = "SELECT relname::text FROM pg_class WHERE relname ~ '^(observation|detail|passing_detail)_[0-9]+$' ORDER BY relname";
     sqlx::query_scalar(partitions).fetch_all(&nights.controller.pool).await.unwrap()
 }
 
@@ -51,15 +50,15 @@ async fn old_observations_go_with_their_partition_and_the_spans_stay() {
     nights.night(1, |_| Outcome::Open).await;
     let blocks = "SELECT count(*) FROM (SELECT DISTINCT job / 65536 FROM observation) b";
     assert_eq!(nights.controller.count(blocks).await, 2);
-    assert_eq!(partitions(&nights).await.len(), 2 * 5, "three blocks are ready");
+    assert_eq!(partitions(&nights).await.len(), 3 * 5, "three blocks are ready");
 
     // A job that has not ended keeps its block, however old it is.
     age(&nights, 31).await;
     services.retire().await.unwrap();
-    assert_eq!(partitions(&nights).await.len(), 2 * 5);
+    assert_eq!(partitions(&nights).await.len(), 3 * 5);
     nights.controller.change("UPDATE job SET state = 'finished', missed = planned, finished_at = now() WHERE state <> 'finished'").await;
     services.retire().await.unwrap();
-    assert_eq!(partitions(&nights).await.len(), 2 * 4);
+    assert_eq!(partitions(&nights).await.len(), 3 * 4);
 
     // The sweep is there with its numbers; what it was made of is not, and that is said.
     assert_eq!(services.sweep(SweepRef::Id(1)).await.unwrap().summary, before);
@@ -83,13 +82,24 @@ async fn old_observations_go_with_their_partition_and_the_spans_stay() {
 }
 
 #[tokio::test]
-async fn facts_of_open_flows_go_before_those_that_tell_something() {
+async fn what_is_the_same_every_night_goes_before_what_tells_something() {
     let nights = Nights::new(1, 2).await;
     let services = &nights.controller.services;
     for day in 0..2 {
         let (job, _) = nights.sweep().await.remove(0);
         let told = |task, outcome| HandedIn {
             facts: [("told".to_owned(), Fact::Integer(day))].into(),
+            evidence: vec![sekisho_model::Attempt {
+                at_us: 1,
+                took_us: 2,
+                source_port: Some(40_000),
+                signal: "reply".to_owned(),
+                icmp: None,
+                offender: None,
+                ttl: None,
+                sent_bytes: 0,
+                received_bytes: 0,
+            }],
             observed_at: Some(at(day)),
             ..observed(job, task, outcome)
         };
@@ -102,13 +112,15 @@ async fn facts_of_open_flows_go_before_those_that_tell_something() {
         let matrix = services.matrix(SweepRef::Id(sweep)).await.unwrap();
         matrix.cells.iter().map(|cell| cell.facts.len()).collect()
     };
-    age(&nights, 6).await;
+    age(&nights, 4).await;
     services.retire().await.unwrap();
     assert_eq!((facts(1).await, facts(2).await), (vec![1, 1], vec![1, 1]));
     age(&nights, 2).await;
     services.retire().await.unwrap();
-    // The first night began the spans: its facts say how.
+    // The first night began the spans: its facts and attempts say how.
     assert_eq!((facts(1).await, facts(2).await), (vec![1, 1], vec![0, 1]));
+    let attempts = "SELECT count(*) FROM report.fact WHERE sweep = 2 AND attempts IS NOT NULL";
+    assert_eq!(nights.controller.count(attempts).await, 0, "the second told nothing new");
 }
 
 #[tokio::test]
@@ -177,4 +189,30 @@ async fn every_report_has_its_words_in_the_catalogue() {
     assert_eq!(silent, Vec::<String>::new());
     let views = "SELECT count(*) FROM pg_class WHERE relnamespace = 'report'::regnamespace AND relkind = 'v'";
     assert_eq!(nights.controller.count(views).await, 6);
+}
+
+#[tokio::test]
+async fn a_settled_day_still_takes_late_results_and_each_of_them_once() {
+    let nights = Nights::new(1, 2).await;
+    let services = &nights.controller.services;
+    let (job, _) = nights.sweep().await.remove(0);
+    let early = observed(job, 0, Outcome::Open);
+    services.ingest(nights.probe, vec![early.clone()]).await.unwrap();
+    nights.controller.change("UPDATE job SET state = 'finished', missed = 1, finished_at = now()").await;
+    let unique = "SELECT count(*) FROM pg_constraint WHERE conname = 'observation_once_0'";
+    assert_eq!(nights.controller.count(unique).await, 1);
+    age(&nights, 1).await;
+    services.prepare_blocks().await.unwrap();
+    age(&nights, 2).await;
+    services.retire().await.unwrap();
+    assert_eq!(nights.controller.count(unique).await, 0);
+    let late = observed(job, 1, Outcome::Closed);
+    for (new, repeated) in [(1, 1), (0, 2)] {
+        let ingested = services.ingest(nights.probe, vec![early.clone(), late.clone()]).await.unwrap();
+        assert_eq!((ingested.new, ingested.repeated), (new, repeated));
+    }
+    assert_eq!(nights.controller.count("SELECT count(*) FROM observation").await, 2);
+    let outcomes: Vec<Outcome> =
+        nights.controller.matrix(1).await.cells.iter().map(|cell| cell.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Open, Outcome::Closed]);
 }

@@ -8,29 +8,11 @@ use std::{
 };
 
 use sekisho_checks::pace::Limiter;
+pub use sekisho_model::rates::Rates;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Targets whose rate is remembered. Beyond that, those that are idle are forgotten.
 const TARGETS: usize = 4_096;
-
-/// How fast this probe may go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rates {
-    /// New attempts per second to one target.
-    pub per_target: u32,
-    /// Attempts that one target may get at once after a quiet time.
-    pub burst: u32,
-    /// New attempts per second in total.
-    pub total: u32,
-    /// Attempts under way at the same time.
-    pub concurrency: u32,
-}
-
-impl Default for Rates {
-    fn default() -> Self {
-        Self { per_target: 50, burst: 100, total: 5_000, concurrency: 2_000 }
-    }
-}
 
 /// The limits in force.
 #[derive(Debug)]

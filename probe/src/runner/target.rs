@@ -22,6 +22,8 @@ use super::{
 
 /// Pause before a change is tested again.
 const CONFIRM_AFTER: Duration = Duration::from_secs(2);
+/// Open flows that are tested beside the changed ones: without a control it cannot be told where these end.
+const CONTROLS: usize = 2;
 
 /// A flow that was tested, and what is known of it.
 pub(super) struct Tested {
@@ -81,11 +83,12 @@ impl Run {
 
     /// Tests every task and hands in one observation each.
     pub(super) async fn all(self, tasks: Vec<Task>) {
-        let mut changed = Vec::new();
+        let (mut changed, mut controls) = (Vec::new(), Vec::new());
         for (task, observed) in round(&self.subject, &tasks).await {
             if is_change(task, observed.outcome) {
                 changed.push((task, observed));
             } else {
+                controls.extend((observed.outcome == Outcome::Open).then_some(task));
                 self.hand_in(observed).await;
             }
         }
@@ -93,7 +96,10 @@ impl Run {
             return;
         }
         tokio::time::sleep(CONFIRM_AFTER).await;
-        let again: Vec<Task> = changed.iter().map(|(task, _)| *task).collect();
+        // A handshake measures the way best.
+        controls.sort_by_key(|task| (task.service.transport(), task.number));
+        let again = changed.iter().map(|(task, _)| *task).chain(controls.into_iter().take(CONTROLS));
+        let again: Vec<Task> = again.collect();
         let mut second = round(&self.subject, &again).await;
         for (task, first) in changed {
             let again = second.iter().position(|(t, _)| t.number == task.number);

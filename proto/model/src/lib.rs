@@ -8,6 +8,7 @@ mod check;
 mod computer;
 mod outcome;
 mod profile;
+pub mod rates;
 mod service;
 pub mod table;
 

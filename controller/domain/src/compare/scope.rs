@@ -3,11 +3,12 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use sekisho_model::{Cell, Service};
+use serde::{Deserialize, Serialize};
 
 use super::State;
 
 /// What a sweep was asked to test. A flow of something that it was not asked for is untested in it, not gone.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scope {
     /// Whether every flow is decided and every target was found: false while it runs, where it was cancelled before it was
     /// planned, and where a discovery had no answer. Then no absence says anything.

@@ -1,71 +1,12 @@
 //! When to sweep.
 
-use std::{fmt, str::FromStr};
+mod when;
 
-use croner::parser::{CronParser, Seconds, Year};
-use jiff::{SignedDuration, tz::TimeZoneDatabase};
 use serde::{Deserialize, Serialize};
 
-use super::{DnsName, Entry, Fields, Name, known::listed, list_text, name::text_value, policy};
+use super::{DnsName, Entry, Fields, Name, known::listed, list_text, policy};
 
-/// A cron expression of five fields that fires at some time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Cron(String);
-text_value!(Cron);
-
-impl FromStr for Cron {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-        let cron = parser.parse(text).map_err(|error| {
-            format!("{text:?} is not a cron expression of five fields, such as \"0 2 * * *\": {error}")
-        })?;
-        let from = jiff::civil::date(2026, 1, 1).at(0, 0, 0, 0).to_zoned(jiff::tz::TimeZone::UTC);
-        match from.map(|from| cron.find_next_occurrence(&from, true)) {
-            Ok(Ok(_)) => Ok(Self(text.to_owned())),
-            Ok(Err(_)) | Err(_) => Err(format!("{text:?} never comes: there is no such date")),
-        }
-    }
-}
-
-/// Name of a time zone in the IANA database.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct TimeZoneName(String);
-text_value!(TimeZoneName);
-
-impl FromStr for TimeZoneName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        TimeZoneDatabase::bundled()
-            .get(text)
-            .map(|_| Self(text.to_owned()))
-            .map_err(|_| format!("{text:?} is not a time zone; use a name such as Asia/Tokyo or UTC"))
-    }
-}
-
-/// How long a scheduled sweep may take: one minute to 24 hours.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Window(String);
-text_value!(Window);
-
-impl FromStr for Window {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bounds = SignedDuration::from_mins(1)..=SignedDuration::from_hours(24);
-        match text.parse::<SignedDuration>() {
-            Ok(window) if bounds.contains(&window) => Ok(Self(format!("{window:#}"))),
-            Ok(_) | Err(_) => {
-                Err(format!("{text:?} is not allowed; it is a duration from 1m to 24h, such as \"2h\""))
-            }
-        }
-    }
-}
+pub use when::{CatchUp, Cron, Day, Days, Splay, TimeZoneName, Window};
 
 /// One schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,8 +17,23 @@ pub struct Schedule {
     pub cron: Cron,
     /// In which time zone.
     pub time_zone: TimeZoneName,
-    /// For how long.
+    /// For how long, from the time that `cron` names: what is not tested by then is missed.
     pub window: Window,
+    /// Over how long the starts of schedules of the same time are spread; `None`: all start at once.
+    #[serde(default)]
+    pub splay: Option<Splay>,
+    /// The first day; `None`: from the beginning.
+    #[serde(default)]
+    pub not_before: Option<Day>,
+    /// The last day; `None`: for ever.
+    #[serde(default)]
+    pub not_after: Option<Day>,
+    /// Days on which nothing is started.
+    #[serde(default)]
+    pub blackout: Vec<Days>,
+    /// What becomes of runs that were missed.
+    #[serde(default)]
+    pub catch_up: CatchUp,
     /// Which domains; empty: all.
     pub domains: Vec<DnsName>,
     /// Which vantages; empty: all.
@@ -92,6 +48,10 @@ impl Schedule {
         let cron = fields.required("cron");
         let time_zone = fields.required("time_zone");
         let window = fields.required("window");
+        let splay = splay(fields, window.as_ref());
+        let (not_before, not_after) = days(fields);
+        let blackout = fields.list("blackout");
+        let catch_up: Result<Option<CatchUp>, ()> = fields.optional("catch_up");
         let domains: Option<Vec<DnsName>> = fields.list("domains");
         let vantages: Option<Vec<Name>> = fields.list("vantages");
         let profile = policy::profile(fields);
@@ -115,11 +75,44 @@ impl Schedule {
             cron: cron?,
             time_zone: time_zone?,
             window: window?,
+            splay: splay.ok()?,
+            not_before: not_before.ok()?,
+            not_after: not_after.ok()?,
+            blackout: blackout?,
+            catch_up: catch_up.ok()?.unwrap_or_default(),
             domains: domains?,
             vantages: vantages?,
             profile: profile.ok()?,
         })
     }
+}
+
+/// The splay; it leaves something of the window.
+fn splay(fields: &mut Fields<'_, '_, '_, '_>, window: Option<&Window>) -> Result<Option<Splay>, ()> {
+    let splay: Option<Splay> = fields.optional("splay")?;
+    if let (Some(splay), Some(window)) = (&splay, window)
+        && splay.length() >= window.length()
+    {
+        fields.fault(
+            "splay",
+            format!("{splay} leaves nothing of the window of {window}; it has to be shorter"),
+        );
+        return Err(());
+    }
+    Ok(splay)
+}
+
+/// The first and the last day.
+fn days(fields: &mut Fields<'_, '_, '_, '_>) -> (Result<Option<Day>, ()>, Result<Option<Day>, ()>) {
+    let not_before: Result<Option<Day>, ()> = fields.optional("not_before");
+    let not_after: Result<Option<Day>, ()> = fields.optional("not_after");
+    if let (Ok(Some(first)), Ok(Some(last))) = (not_before, not_after)
+        && last < first
+    {
+        fields.fault("not_after", format!("{last} lies before not_before, {first}: it would never run"));
+        return (not_before, Err(()));
+    }
+    (not_before, not_after)
 }
 
 impl Entry for Schedule {
@@ -135,6 +128,15 @@ impl Entry for Schedule {
             ("time_zone", self.time_zone.to_string()),
             ("window", self.window.to_string()),
         ];
+        fields.extend(self.splay.as_ref().map(|splay| ("splay", splay.to_string())));
+        fields.extend(self.not_before.map(|day| ("not_before", day.to_string())));
+        fields.extend(self.not_after.map(|day| ("not_after", day.to_string())));
+        if !self.blackout.is_empty() {
+            fields.push(("blackout", list_text(&self.blackout)));
+        }
+        if self.catch_up != CatchUp::default() {
+            fields.push(("catch_up", self.catch_up.to_string()));
+        }
         if !self.domains.is_empty() {
             fields.push(("domains", list_text(&self.domains)));
         }

@@ -120,6 +120,68 @@ window = "9w"
 }
 
 #[test]
+fn the_example_file_is_an_inventory() {
+    let text = include_str!("../../../../deploy/examples/inventory.toml");
+    let example = Inventory::parse("deploy/examples/inventory.toml", text).unwrap();
+    assert_eq!(example.schedules[0].name.as_str(), "nightly");
+}
+
+/// A schedule with these fields besides those that it must have.
+fn schedule(more: &str) -> String {
+    format!(
+        "[[schedule]]\nname = \"s\"\ncron = \"0 2 * * *\"\ntime_zone = \"Asia/Tokyo\"\nwindow = \"2h\"\n{more}\n"
+    )
+}
+
+#[test]
+fn a_schedule_may_say_more_and_changes_of_it_are_told() {
+    let plain = Inventory::parse("f", &schedule("")).unwrap();
+    let more = "splay = \"10m\"\nnot_before = \"2026-12-01\"\nnot_after = \"2027-12-31\"\n\
+                blackout = [\"2026-12-29..2027-01-03\", \"2027-02-11\"]\ncatch_up = \"once\"";
+    let full = Inventory::parse("f", &schedule(more)).unwrap();
+    let lines: Vec<String> = diff(&plain, &full).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        ["~ schedule s: splay none -> 10m, not_before none -> 2026-12-01, not_after none -> 2027-12-31, \
+          blackout none -> [2026-12-29..2027-01-03, 2027-02-11], catch_up none -> once"]
+    );
+    for inventory in [&plain, &full] {
+        let json = serde_json::to_value(&inventory.schedules).unwrap();
+        assert_eq!(serde_json::from_value::<Vec<Schedule>>(json).unwrap(), inventory.schedules);
+    }
+    // As controllers wrote it before a schedule could say that.
+    let old = serde_json::json!({
+        "name": "s", "cron": "0 2 * * *", "time_zone": "Asia/Tokyo", "window": "2h",
+        "domains": [], "vantages": [], "profile": null,
+    });
+    assert_eq!(serde_json::from_value::<Schedule>(old).unwrap(), plain.schedules[0]);
+}
+
+#[test]
+fn a_schedule_that_cannot_be_is_refused_with_what_can() {
+    for (more, said) in [
+        ("splay = \"2h\"", "splay: 2h leaves nothing of the window of 2h; it has to be shorter"),
+        ("splay = \"13h\"", "it is a duration from 1s to 12h, such as \"10m\""),
+        (
+            "not_before = \"2027-01-02\"\nnot_after = \"2027-01-01\"",
+            "not_after: 2027-01-01 lies before not_before, 2027-01-02",
+        ),
+        ("not_before = \"1.12.2026\"", "not_before: \"1.12.2026\" is not a date; write it as \"2026-12-31\""),
+        ("not_before = \"2026-12-01T00:00\"", "is not a date"),
+        ("not_after = \"2026-02-30\"", "is not a date"),
+        ("blackout = \"2026-12-31\"", "it is a list, such as"),
+        ("blackout = [\"2026-12-31..2026-12-01\"]", "ends before it begins"),
+        ("blackout = [\"new year\"]", "it is a date, or two"),
+        ("catch_up = \"twice\"", "catch_up: \"twice\" is not allowed; it is \"once\" or \"skip\""),
+        ("paused = true", "there is no field \"paused\""),
+    ] {
+        let found = faults(&schedule(more));
+        assert!(found.contains(said), "{more}: missing: {said}\nin: {found}");
+        assert_eq!(found.lines().count(), 1, "{found}");
+    }
+}
+
+#[test]
 fn the_same_name_twice_is_refused() {
     let found = faults("[[vantage]]\nname = \"a\"\n[[vantage]]\nname = \"a\"\n");
     assert!(found.contains("inventory.toml:3:") && found.contains("first time in line 1"), "{found}");

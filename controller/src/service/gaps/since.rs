@@ -1,7 +1,7 @@
 //! Since when flows are as they are in a sweep.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     net::IpAddr,
 };
 
@@ -17,6 +17,8 @@ use crate::{
     service::{Result, matrix::Names},
     store::{
         self,
+        job::Image,
+        observation::Seen,
         span::{Flow, Pair},
     },
 };
@@ -24,18 +26,22 @@ use crate::{
 /// A flow by its names.
 type Name<'a> = (&'a str, &'a str, IpAddr, Service);
 
-/// Notes since when each flow has the outcome that it has in the sweep. `cells` are the flows of the sweep.
+/// Notes since when each flow has the outcome that it has in the sweep. `images` are the flows of the sweep, `cells` the same
+/// as far as they were read: of open ones it is not known when they were observed.
 pub(super) async fn date(
     connection: &mut PgConnection,
     sweep: i64,
     names: &Names,
-    cells: &[Cell],
+    (images, cells): (&[Image], &[Cell]),
     gaps: &mut [Gap],
 ) -> Result<()> {
     let keys = Keys::of(names, cells);
+    let unread = gaps.iter().filter(|gap| keys.observed_at(gap).is_none()).flat_map(|gap| keys.flows(gap));
+    let unread = observed(connection, images, &unread.collect()).await?;
     let dated = |gap: &Gap| {
-        let at = keys.observed_at(gap)?;
-        Some(Dated { flows: keys.flows(gap), moment: Moment { at, sweep } })
+        let flows = keys.flows(gap);
+        let at = keys.observed_at(gap).or_else(|| flows.iter().find_map(|flow| unread.get(flow).copied()))?;
+        Some(Dated { flows, moment: Moment { at, sweep } })
     };
     let dated: Vec<Option<Dated>> = gaps.iter().map(dated).collect();
     let newest = store::span::newest(connection, &pairs(dated.iter().flatten())).await?;
@@ -56,6 +62,27 @@ pub(super) async fn date(
         gap.since = begun.max_by_key(|span| span.first).map(|span| span.first.at);
     }
     Ok(())
+}
+
+/// When the sweep observed these flows.
+async fn observed(
+    connection: &mut PgConnection,
+    images: &[Image],
+    flows: &HashSet<Flow>,
+) -> Result<HashMap<Flow, Timestamp>> {
+    let mut places: HashMap<(i32, i16), Flow> = HashMap::new();
+    for image in images.iter().filter(|_| !flows.is_empty()) {
+        for (task, target, service, _) in image.flows() {
+            let flow = Flow { pair: Pair { vantage: image.vantage_id, target }, service };
+            if flows.contains(&flow) {
+                places.insert((image.number, i16::try_from(task).unwrap_or(i16::MAX)), flow);
+            }
+        }
+    }
+    let tasks: Vec<(i32, i16)> = places.keys().copied().collect();
+    let seen = store::observation::of_tasks(connection, &tasks).await?;
+    let at = |seen: Seen| Some((*places.get(&(seen.job, seen.task))?, seen.observed_at.to_jiff()));
+    Ok(seen.into_iter().filter_map(at).collect())
 }
 
 /// A flow, which targets of several domains may share, and when the sweep saw it.

@@ -1,11 +1,12 @@
 //! Observations of flows: written once, with what was told of them, and put into the spans.
 
+mod told;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use sekisho_domain::span::{Moment, Observed, Reading};
-use sekisho_model::{Attempt, Facts, Outcome};
-use serde::Serialize;
+use sekisho_model::Outcome;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -23,6 +24,7 @@ use crate::{
         span::{Flow, Pair},
     },
 };
+use told::{Parts, Told};
 
 /// The new observations of a batch, by job.
 pub(super) struct Flows<'a> {
@@ -39,15 +41,6 @@ struct Seen {
     flow: Flow,
     result: HandedIn,
     observed_at: Timestamp,
-}
-
-/// What was told of one observation.
-#[derive(Serialize)]
-struct Told<'a> {
-    #[serde(skip_serializing_if = "Facts::is_empty")]
-    facts: &'a Facts,
-    #[serde(skip_serializing_if = "<[Attempt]>::is_empty")]
-    attempts: &'a [Attempt],
 }
 
 impl<'a> Flows<'a> {
@@ -99,8 +92,8 @@ impl<'a> Flows<'a> {
         let observations: Vec<Observation> = self.seen.iter().map(Seen::observation).collect();
         store::observation::insert(connection, &observations).await?;
         let began = span::extend(connection, &self.news()).await?;
-        let details = self.details(|seen| seen.result.outcome != Outcome::Open || began.contains(&seen.flow));
-        store::observation::insert_details(connection, &details).await?;
+        let (kept, passing) = self.details(|seen| began.contains(&seen.flow));
+        store::observation::insert_details(connection, &kept, &passing).await?;
         let counted = self.letters.values().filter_map(|(job, letters)| {
             let new = self.seen.iter().filter(|seen| seen.job == job.number).count();
             let new = i32::try_from(new).unwrap_or(i32::MAX);
@@ -121,20 +114,20 @@ impl<'a> Flows<'a> {
         news
     }
 
-    /// What was told, apart by whether it is telling.
-    fn details(&self, is_telling: impl Fn(&Seen) -> bool) -> Vec<Detail> {
-        let mut parts: BTreeMap<(i32, bool), BTreeMap<i16, Told<'_>>> = BTreeMap::new();
+    /// What was told: what is kept, and what is for some days. `has_changed` tells whether the flow has a new span.
+    fn details(&self, has_changed: impl Fn(&Seen) -> bool) -> (Vec<Detail>, Vec<Detail>) {
+        let mut jobs: BTreeMap<i32, Parts<'_>> = BTreeMap::new();
         for seen in &self.seen {
-            let told = Told { facts: &seen.result.facts, attempts: &seen.result.evidence };
-            if !told.facts.is_empty() || !told.attempts.is_empty() {
-                parts.entry((seen.job, is_telling(seen))).or_default().insert(seen.task, told);
-            }
+            let HandedIn { outcome, facts, evidence, .. } = &seen.result;
+            let parts = jobs.entry(seen.job).or_default();
+            parts.put(seen.task, facts, evidence, *outcome == Outcome::Open, has_changed(seen));
         }
-        let detail = |((job, telling), told): ((i32, bool), BTreeMap<i16, Told<'_>>)| {
+        let detail = |(job, told): (i32, &BTreeMap<i16, Told<'_>>)| {
             let task = *told.keys().next()?;
-            Some(Detail { job, task, telling, body: json(&told).ok()? })
+            Some(Detail { job, task, body: json(told).ok()? })
         };
-        parts.into_iter().filter_map(detail).collect()
+        let kept = jobs.iter().map(|(job, parts)| (*job, &parts.telling)).filter_map(detail).collect();
+        (kept, jobs.iter().map(|(job, parts)| (*job, &parts.plain)).filter_map(detail).collect())
     }
 }
 

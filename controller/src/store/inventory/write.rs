@@ -159,14 +159,23 @@ async fn policies(connection: &mut PgConnection, inventory: &Inventory) -> Resul
 }
 
 async fn schedules(connection: &mut PgConnection, inventory: &Inventory) -> Result<()> {
-    sqlx::query("DELETE FROM schedule").execute(&mut *connection).await.named(OPERATION)?;
-    let definitions = json(&inventory.schedules)?;
-    sqlx::query("INSERT INTO schedule (name, definition) SELECT * FROM unnest($1::text[], $2::jsonb[])")
-        .bind(strings(inventory.schedules.iter().map(|s| &s.name)))
-        .bind(definitions)
-        .execute(connection)
+    let names = strings(inventory.schedules.iter().map(|s| &s.name));
+    sqlx::query("DELETE FROM schedule WHERE name <> ALL($1)")
+        .bind(&names)
+        .execute(&mut *connection)
         .await
         .named(OPERATION)?;
+    // What stays keeps its pause, and is looked at again when it changes.
+    sqlx::query(
+        "INSERT INTO schedule (name, definition) SELECT * FROM unnest($1::text[], $2::jsonb[])
+         ON CONFLICT (name) DO UPDATE SET definition = excluded.definition, look_at = now()
+         WHERE schedule.definition <> excluded.definition",
+    )
+    .bind(names)
+    .bind(json(&inventory.schedules)?)
+    .execute(connection)
+    .await
+    .named(OPERATION)?;
     Ok(())
 }
 

@@ -1,0 +1,261 @@
+//! What a run of a schedule would test, and how long that takes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use sekisho_domain::{
+    DomainId, TargetId, VantageId,
+    plan::{
+        self, Limits,
+        checks::{self, Scene},
+    },
+    schedule::{
+        Timetable,
+        estimate::{Estimate, Load, estimate},
+    },
+};
+use sekisho_model::{CheckKind, rates::Rates};
+use sekisho_proto::limits;
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+
+use super::{found, pause, wanted};
+use crate::{
+    service::{
+        Result, Services,
+        plan::MAX_TASKS,
+        sweep::{Wanted, strange},
+    },
+    store::{self, schedule::Standing, target::Target},
+};
+
+/// A target that would be tested.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ForecastTarget {
+    /// Its domain.
+    pub domain: String,
+    /// Host name, or empty.
+    pub host: String,
+    /// Address.
+    #[schema(value_type = String)]
+    pub address: IpAddr,
+    /// `inventory` or `discovered`.
+    pub origin: String,
+}
+
+/// What a vantage would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ForecastVantage {
+    /// The vantage.
+    pub vantage: String,
+    /// Probes of it that are connected.
+    pub live_probes: usize,
+    /// Flows.
+    pub flows: usize,
+    /// Checks of the vantage.
+    pub checks: usize,
+    /// How long it takes: `fastest_seconds` where every flow answers at once, `slowest_seconds` where every flow is silent, and
+    /// the `bound` of the latter. Absent without a probe.
+    #[schema(value_type = Option<Object>)]
+    pub estimate: Option<Estimate>,
+}
+
+/// What a sweep would test, and how long that takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SweepForecast {
+    /// The schedule.
+    pub schedule: String,
+    /// The profile.
+    pub profile: String,
+    /// Services of each target.
+    pub services: Vec<String>,
+    /// Checks of each vantage.
+    pub checks: Vec<String>,
+    /// The targets, as far as they are known by now.
+    pub targets: Vec<ForecastTarget>,
+    /// The vantages, by name.
+    pub vantages: Vec<ForecastVantage>,
+    /// Flows and checks of all vantages.
+    pub planned: usize,
+    /// How many of them are checks.
+    pub planned_checks: usize,
+    /// How long the window is.
+    pub window_seconds: u64,
+    /// How long the slowest vantage takes where every flow answers at once.
+    pub fastest_seconds: u64,
+    /// And where every flow is silent.
+    pub slowest_seconds: u64,
+    /// What binds: `tasks` (too many for one sweep), `window` (too short for the slowest case), `per-target`, `per-probe`,
+    /// `concurrency` (the rates of the slowest vantage's probes), `round-trips` (the network); `none` without a live probe.
+    pub limit: String,
+    /// What else is to be known before it starts.
+    pub notes: Vec<String>,
+}
+
+impl Services {
+    /// What a run of a schedule would test if it started at once. Rates are those that probes have unless their scope files say
+    /// otherwise.
+    ///
+    /// # Errors
+    /// When there is no such schedule, or it names what the inventory does not have.
+    pub async fn forecast_schedule(&self, name: &str) -> Result<SweepForecast> {
+        let mut connection = self.connection().await?;
+        let standing = found(&mut connection, name).await?;
+        let wanted = wanted(&mut connection, &standing.definition.0).await?;
+        let content = Content::of(&mut connection, &wanted).await?;
+        let live = store::probe::live(&mut connection, self.settings().live_window.as_secs_f64()).await?;
+        let live: BTreeMap<i32, i64> = live.into_iter().collect();
+        let each = content.of_each(&wanted, self.settings().tasks_per_job);
+        let vantages: Vec<ForecastVantage> = wanted
+            .vantages
+            .iter()
+            .map(|vantage| {
+                let probes =
+                    live.get(&vantage.id).and_then(|probes| usize::try_from(*probes).ok()).unwrap_or(0);
+                let load = Load {
+                    targets: content.targets.len(),
+                    tasks: each.flows + each.checks,
+                    probes,
+                    jobs: each.jobs,
+                };
+                ForecastVantage {
+                    vantage: vantage.name.clone(),
+                    live_probes: probes,
+                    flows: each.flows,
+                    checks: each.checks,
+                    estimate: (probes > 0).then(|| estimate(load, Rates::default())),
+                }
+            })
+            .collect();
+        Ok(forecast(&standing, &wanted, &content, vantages))
+    }
+}
+
+/// What every vantage has to do.
+struct Each {
+    flows: usize,
+    checks: usize,
+    jobs: usize,
+}
+
+/// What is known of the targets.
+struct Content {
+    targets: Vec<Target>,
+    scenes: Vec<Scene>,
+}
+
+impl Content {
+    async fn of(connection: &mut PgConnection, wanted: &Wanted) -> Result<Self> {
+        let domains: Vec<i32> = wanted.domains.iter().map(|domain| domain.id).collect();
+        let targets = store::target::of_domains(connection, &domains).await?;
+        let mut computers: BTreeMap<i32, BTreeSet<_>> = BTreeMap::new();
+        for (domain, name) in store::computer::of_domains(connection, &domains).await? {
+            let name = name.parse().map_err(|_| strange("name of a computer", &name))?;
+            computers.entry(domain).or_default().insert(name);
+        }
+        let of = |domain: i32| targets.iter().filter(move |target| target.domain_id == domain);
+        let scenes = domains
+            .iter()
+            .map(|domain| Scene {
+                domain: DomainId(*domain),
+                targets: of(*domain).map(|target| TargetId(target.id)).collect(),
+                computers: computers.remove(domain).unwrap_or_default(),
+            })
+            .collect();
+        Ok(Self { targets, scenes })
+    }
+
+    /// By the same planning that a sweep has, for one vantage.
+    fn of_each(&self, wanted: &Wanted, tasks_per_job: usize) -> Each {
+        let limits =
+            |tasks: usize| Limits { tasks: tasks_per_job.min(tasks), targets: limits::TARGETS_PER_JOB };
+        let targets: Vec<TargetId> = self.targets.iter().map(|target| TargetId(target.id)).collect();
+        let (services, kinds) = (&wanted.contents.services, &wanted.contents.checks);
+        let flows = plan::plan(&[VantageId(0)], &targets, services, limits(limits::TASKS_PER_JOB));
+        let checks = checks::plan(&[VantageId(0)], &self.scenes, kinds, limits(limits::CHECKS_PER_JOB));
+        Each {
+            flows: flows.iter().map(|job| job.tasks.len()).sum(),
+            checks: checks.iter().map(|job| job.tasks.len()).sum(),
+            jobs: flows.len() + checks.len(),
+        }
+    }
+}
+
+fn forecast(
+    standing: &Standing,
+    wanted: &Wanted,
+    content: &Content,
+    vantages: Vec<ForecastVantage>,
+) -> SweepForecast {
+    let schedule = &standing.definition.0;
+    let name_of = |id: i32| {
+        let domain = wanted.domains.iter().find(|domain| domain.id == id);
+        domain.map(|domain| domain.name.clone()).unwrap_or_default()
+    };
+    let target = |target: &Target| ForecastTarget {
+        domain: name_of(target.domain_id),
+        host: target.host.clone(),
+        address: target.address,
+        origin: if target.listed { "inventory" } else { "discovered" }.to_owned(),
+    };
+    // A controller has no credentials for it, and never plans it.
+    let is_planned = |check: &&CheckKind| **check != CheckKind::JoinRights;
+    let slowest = vantages.iter().filter_map(|vantage| vantage.estimate).max_by_key(|e| e.slowest_seconds);
+    let planned_checks: usize = vantages.iter().map(|vantage| vantage.checks).sum();
+    let planned = planned_checks + vantages.iter().map(|vantage| vantage.flows).sum::<usize>();
+    let window_seconds = schedule.window.length().unsigned_abs().as_secs();
+    let limit = match slowest {
+        _ if planned > MAX_TASKS => "tasks",
+        None => "none",
+        Some(slowest) if slowest.slowest_seconds > window_seconds => "window",
+        Some(slowest) => slowest.bound.word(),
+    };
+    SweepForecast {
+        schedule: schedule.name.to_string(),
+        profile: wanted.profile.clone(),
+        services: wanted.contents.services.iter().map(|service| service.name()).collect(),
+        checks: wanted.contents.checks.iter().filter(is_planned).map(ToString::to_string).collect(),
+        targets: content.targets.iter().map(target).collect(),
+        planned,
+        planned_checks,
+        window_seconds,
+        fastest_seconds: vantages
+            .iter()
+            .filter_map(|vantage| vantage.estimate)
+            .map(|estimate| estimate.fastest_seconds)
+            .max()
+            .unwrap_or(0),
+        slowest_seconds: slowest.map_or(0, |slowest| slowest.slowest_seconds),
+        limit: limit.to_owned(),
+        notes: notes(standing, wanted, planned),
+        vantages,
+    }
+}
+
+fn notes(standing: &Standing, wanted: &Wanted, planned: usize) -> Vec<String> {
+    let mut notes = Vec::new();
+    if planned > MAX_TASKS {
+        notes.push(format!(
+            "{planned} flows and checks are more than the {MAX_TASKS} of one sweep: name fewer vantages, or one domain"
+        ));
+    }
+    let searched = wanted.domains.iter().filter(|domain| domain.discover);
+    notes.extend(searched.map(|domain| {
+        format!("{}: the targets known by now; a sweep asks its SRV records for them again", domain.name)
+    }));
+    if let Some(sweep) = standing.running {
+        notes
+            .push(format!("sweep {sweep} of this schedule has not ended: until it has, no other is started"));
+    }
+    let now = standing.now.to_jiff();
+    if let Some(days) = Timetable::of(&standing.definition.0).blackout_at(now) {
+        notes.push(format!("today is in the blackout {days}: by itself the schedule starts nothing"));
+    }
+    if pause(standing).is_some_and(|pause| pause.holds(now)) {
+        notes.push("the schedule is paused: by itself it starts nothing".to_owned());
+    }
+    notes
+}

@@ -1,0 +1,125 @@
+//! A sweep that is wanted: its names looked up, and the sweep begun.
+
+use std::time::Duration;
+
+use sekisho_domain::profile::{self, Contents, ProfileError};
+use sekisho_model::DEFAULT_PROFILE;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::unknown;
+use crate::{
+    service::{Error, Event, Result, Services},
+    store::{self, domain::Domain, sweep::NewSweep, vantage::Vantage},
+};
+
+/// What a sweep is to test, as the inventory has it.
+pub(in crate::service) struct Wanted {
+    pub(in crate::service) profile: String,
+    pub(in crate::service) contents: Contents,
+    pub(in crate::service) domains: Vec<Domain>,
+    pub(in crate::service) vantages: Vec<Vantage>,
+    /// Computers to look for besides those of the inventory.
+    pub(in crate::service) computers: Vec<String>,
+    /// Flows whose packets are to be kept.
+    pub(in crate::service) captures: Vec<String>,
+}
+
+/// Who begins a sweep, and how long it may take.
+pub(in crate::service) struct Begin<'a> {
+    pub(in crate::service) actor: &'a str,
+    /// The schedule that begins it by itself.
+    pub(in crate::service) schedule: Option<&'a str>,
+    pub(in crate::service) deadline: Duration,
+}
+
+impl Wanted {
+    /// Looks the names up; what is not named is everything.
+    ///
+    /// # Errors
+    /// When the inventory does not have one of them, or nothing to test. Nothing is written then.
+    pub(in crate::service) async fn find(
+        connection: &mut PgConnection,
+        profile: Option<&str>,
+        domains: &[String],
+        vantages: &[String],
+    ) -> Result<Self> {
+        let profile = profile.unwrap_or(DEFAULT_PROFILE.name());
+        let own = store::inventory::profiles(connection).await?;
+        let contents = profile::contents(profile, &own).map_err(|error| match error {
+            ProfileError::Unknown { .. } => Error::NotFound(error.to_string()),
+        })?;
+        Ok(Self {
+            profile: profile.to_owned(),
+            contents,
+            domains: chosen_domains(connection, domains).await?,
+            vantages: chosen_vantages(connection, vantages).await?,
+            computers: Vec::new(),
+            captures: Vec::new(),
+        })
+    }
+}
+
+impl Services {
+    /// Writes a sweep down and queues its first jobs; returns its number.
+    pub(in crate::service) async fn begin_sweep(
+        &self,
+        connection: &mut PgConnection,
+        wanted: &Wanted,
+        begin: &Begin<'_>,
+    ) -> Result<i64> {
+        let services: Vec<String> = wanted.contents.services.iter().map(|service| service.name()).collect();
+        let checks: Vec<String> = wanted.contents.checks.iter().map(ToString::to_string).collect();
+        let domains: Vec<i32> = wanted.domains.iter().map(|domain| domain.id).collect();
+        let vantages: Vec<i32> = wanted.vantages.iter().map(|vantage| vantage.id).collect();
+        let sweep = NewSweep {
+            profile: &wanted.profile,
+            services: &services,
+            checks: &checks,
+            computers: &wanted.computers,
+            captures: &wanted.captures,
+            domains: &domains,
+            vantages: &vantages,
+            actor: begin.actor,
+            schedule: begin.schedule,
+            deadline: begin.deadline,
+        };
+        let id = store::sweep::create(connection, &sweep).await?;
+        let searched: Vec<i32> = wanted.domains.iter().filter(|d| d.discover).map(|d| d.id).collect();
+        if searched.is_empty() {
+            self.plan(connection, id).await?;
+        } else {
+            for &vantage in &vantages {
+                store::job::create_discovery(connection, Uuid::now_v7(), id, vantage, &searched).await?;
+                store::event::send(connection, Event::JobQueued { vantage }).await?;
+            }
+        }
+        Ok(id)
+    }
+}
+
+async fn chosen_domains(connection: &mut PgConnection, names: &[String]) -> Result<Vec<Domain>> {
+    let mut domains = store::domain::all(connection).await?;
+    if domains.is_empty() {
+        return Err(Error::Invalid("the inventory has no domain; apply one first".to_owned()));
+    }
+    let wanted: Vec<String> =
+        names.iter().map(|name| name.trim_end_matches('.').to_ascii_lowercase()).collect();
+    if let Some(name) = wanted.iter().find(|name| !domains.iter().any(|domain| domain.name == **name)) {
+        return Err(Error::NotFound(unknown("domain", name, domains.iter().map(|d| d.name.as_str()))));
+    }
+    domains.retain(|domain| wanted.is_empty() || wanted.contains(&domain.name));
+    Ok(domains)
+}
+
+async fn chosen_vantages(connection: &mut PgConnection, names: &[String]) -> Result<Vec<Vantage>> {
+    let mut vantages = store::vantage::all(connection).await?;
+    if vantages.is_empty() {
+        return Err(Error::Invalid("the inventory has no vantage; apply one first".to_owned()));
+    }
+    if let Some(name) = names.iter().find(|name| !vantages.iter().any(|v| v.name == **name)) {
+        return Err(Error::NotFound(unknown("vantage", name, vantages.iter().map(|v| v.name.as_str()))));
+    }
+    vantages.retain(|vantage| names.is_empty() || names.contains(&vantage.name));
+    Ok(vantages)
+}
