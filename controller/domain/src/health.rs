@@ -140,7 +140,8 @@ impl Signs {
         };
         if !self.connected || silent >= bounds.late {
             let status = if silent >= bounds.lost { ProbeStatus::Lost } else { ProbeStatus::Late };
-            return is(status, format!("not heard of for {}", rough(silent)));
+            let link = if self.connected { "it says nothing" } else { "it is not connected" };
+            return is(status, format!("{link}; it was last heard of {} ago", rough(silent)));
         }
         if let Some(owing) = self.owing.filter(|owing| *owing >= bounds.stuck) {
             let why = format!(
