@@ -14,6 +14,8 @@ PACKAGES_STATIC=(shellcheck)
 PACKAGES_PYTHON=(python3-venv)
 # What alerts are sent to in tests: a mail server, and Alertmanager.
 PACKAGES_CHANNELS=(python3-aiosmtpd prometheus-alertmanager)
+# What reads the numbers in tests.
+PACKAGES_MONITORING=(prometheus)
 
 # The packages of the lab, from its own list.
 packages_lab() {
@@ -80,6 +82,7 @@ packages_keep_stopped() {
         postgresql) services+=(postgresql.service) ;;
         samba) services+=(smbd.service nmbd.service) ;;
         samba-ad-dc) services+=(samba-ad-dc.service) ;;
+        prometheus) services+=(prometheus.service) ;;
         winbind) services+=(winbind.service) ;;
         chrony) systemctl start --quiet chrony.service 2>/dev/null || true ;;
         esac

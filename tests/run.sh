@@ -176,7 +176,7 @@ main() {
         lab | e2e)
             root=yes
             mapfile -t -O "${#packages[@]}" packages < <(packages_lab)
-            packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_PYTHON[@]}")
+            packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_MONITORING[@]}" "${PACKAGES_PYTHON[@]}")
             parts+=(programs python "$name")
             ;;
         *)
@@ -188,7 +188,8 @@ main() {
     if ((${#wanted[@]} == 0)); then
         root=yes
         mapfile -t -O "${#packages[@]}" packages < <(packages_lab)
-        packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_CHANNELS[@]}" "${PACKAGES_PYTHON[@]}" "${PACKAGES_STATIC[@]}")
+        packages+=("${PACKAGES_CONTROLLER[@]}" "${PACKAGES_CHANNELS[@]}" "${PACKAGES_MONITORING[@]}" "${PACKAGES_PYTHON[@]}"
+            "${PACKAGES_STATIC[@]}")
         parts=(static programs python all)
     fi
     [[ ! $root || $(id -u) -eq 0 ]] ||

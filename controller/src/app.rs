@@ -76,7 +76,7 @@ async fn serve(
     let server = ServerIdentity::new(&authority, jiff::Timestamp::now())?;
     let tls = TlsAcceptor::from(Arc::new(server.config(trust.verifier())?));
 
-    let Listeners { fleet, web, fleet_address, web_address } = listeners;
+    let Listeners { fleet, web, fleet_address, web_address, metrics } = listeners;
     let pages = Web::new(services.clone(), authority.certificate());
     let (end, ended) = watch::channel(false);
     let mut parts = JoinSet::new();
@@ -91,13 +91,22 @@ async fn serve(
     let router = http::router(pages.clone());
     let web = http::serve(web, router, shutdown::wait(ended.clone()));
     parts.spawn(named("web listener", infallible(web)));
+    let mut told = String::new();
+    if let Some((metrics, address)) = metrics {
+        let metrics =
+            http::serve(metrics, http::metrics_router(pages.clone()), shutdown::wait(ended.clone()));
+        parts.spawn(named("listener for numbers", infallible(metrics)));
+        told = format!(" metrics={address}");
+    }
     pages.set_fleet_listener(true);
 
     let url = format!("http://{}\n", listen::reachable(web_address));
     write_private(&data.server_url(), url.as_bytes())?;
     let kind = if database.is_private() { "private" } else { "external" };
     tracing::info!(fleet = %fleet_address, web = %web_address, database = kind, %controller, "serving");
-    ready(&format!("ready fleet={fleet_address} web={web_address} database={kind} controller={controller}"));
+    ready(&format!(
+        "ready fleet={fleet_address} web={web_address} database={kind} controller={controller}{told}"
+    ));
 
     let result = tokio::select! {
         () = shutdown::wait(stop) => Ok(()),

@@ -63,8 +63,8 @@ impl From<Exit> for ExitCode {
     version,
     max_term_width = 100,
     after_help = "Every command has examples in its --help.\n\n\
-        Exit status: 0 fine, 1 usage or failure, 2 gaps, exposures, not ready, or changes that --fail-on names,\n\
-        3 incomplete (missed flows or checks).\n\n\
+        Exit status: 0 fine, 1 usage or failure, 2 gaps, exposures, not ready, changes that --fail-on names,\n\
+        or what --check finds, 3 incomplete (missed flows or checks).\n\n\
         Begin with:\n  sekisho serve --data-dir /var/lib/sekisho\n  \
         export SEKISHO_DATA_DIR=/var/lib/sekisho\n  sekisho apply inventory.toml\n  \
         sekisho probe token --vantage vlan20\n  sekisho sweep run --wait"

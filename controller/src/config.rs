@@ -77,6 +77,8 @@ pub struct Wishes {
     pub fleet_listen: Option<SocketAddr>,
     /// Address of the operators' listener.
     pub web_listen: Option<SocketAddr>,
+    /// Address of the listener for numbers.
+    pub metrics_listen: Option<SocketAddr>,
     /// The operator's own database.
     pub database_url: Option<DatabaseUrl>,
     /// User to become when started as root.
@@ -101,6 +103,8 @@ pub struct Config {
     pub fleet_listen: SocketAddr,
     /// Address of the operators' listener.
     pub web_listen: SocketAddr,
+    /// Address of the listener for numbers; `None`: there is none.
+    pub metrics_listen: Option<SocketAddr>,
     /// The operator's own database; `None`: a private one.
     pub database_url: Option<DatabaseUrl>,
     /// User to become when started as root.
@@ -170,6 +174,7 @@ impl Config {
         let config = Self {
             fleet_listen: line.fleet_listen.or(file.fleet_listen).unwrap_or(FLEET),
             web_listen: line.web_listen.or(file.web_listen).unwrap_or(WEB),
+            metrics_listen: line.metrics_listen.or(file.metrics_listen),
             database_url: line.database_url.or(file.database_url),
             user: line.user.or(file.user),
             postgres_bin: line.postgres_bin.or(file.postgres_bin),

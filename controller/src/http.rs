@@ -15,6 +15,7 @@ mod health;
 mod history;
 mod inventory;
 mod matrix;
+mod metrics;
 mod probe;
 mod readiness;
 mod schedule;
@@ -82,7 +83,18 @@ pub fn router(web: Web) -> Router {
         .fallback(error::no_such_path)
         .layer(DefaultBodyLimit::max(BODY))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST))
-        .layer(middleware::from_fn(error::finish))
+        .layer(middleware::from_fn_with_state(web.clone(), error::finish))
+        .with_state(web)
+}
+
+/// The paths of the listener for numbers, which needs no token.
+pub fn metrics_router(web: Web) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics::tell))
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .fallback(error::no_such_path)
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST))
+        .layer(middleware::from_fn_with_state(web.clone(), error::finish))
         .with_state(web)
 }
 
@@ -90,9 +102,11 @@ fn api() -> OpenApiRouter<Web> {
     OpenApiRouter::with_openapi(document::Document::openapi())
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
+        .routes(routes!(metrics::show))
         .routes(routes!(inventory::apply))
         .routes(routes!(enrolment_token::create))
         .routes(routes!(probe::list))
+        .routes(routes!(probe::fleet))
         .routes(routes!(probe::show))
         .routes(routes!(probe::revoke))
         .routes(routes!(sweep::list, sweep::start))

@@ -9,6 +9,7 @@ pub mod database;
 pub mod grpc;
 pub mod http;
 pub mod identity;
+pub(crate) mod metrics;
 pub mod notify;
 pub mod privilege;
 pub mod service;

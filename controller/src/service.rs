@@ -10,12 +10,14 @@ mod channel;
 mod diff;
 mod enrolment;
 mod error;
+mod fleet;
 mod gaps;
 mod health;
 mod history;
 mod inventory;
 mod issuer;
 mod matrix;
+mod metrics;
 mod notice;
 mod observation;
 mod operator;
@@ -39,7 +41,7 @@ use sqlx::{PgPool, Postgres, Transaction, pool::PoolConnection};
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
-use crate::store::Named as _;
+use crate::{metrics::Metrics, store::Named as _};
 
 pub use crate::store::Event;
 pub use alert::{AlertState, AlertSummary};
@@ -49,8 +51,9 @@ pub use channel::{Channel, Courier, Delivery};
 pub use diff::{SweepDiff, TimeDiff, VantageDiff};
 pub use enrolment::{EnrolRequest, Enrolled, EnrolmentToken, Renewed};
 pub use error::{Error, Result};
+pub use fleet::{FleetLine, VantageGap};
 pub use gaps::SweepGaps;
-pub use health::{Health, HealthCheck};
+pub use health::{Health, HealthCheck, HealthStatus};
 pub use history::{FlowName, HistorySpan, SpanFilter, SpanPage, Spanned};
 pub use inventory::InventoryChanges;
 pub use issuer::{CertificateIssuer, IssueError, Issued};
@@ -58,13 +61,14 @@ pub use matrix::{FRESH, Place};
 pub use notice::{Event as NoticeEvent, Notice, NoticeState, NoticeSummary};
 pub use observation::{Discovered, HandedIn, Ingested};
 pub use operator::Actor;
-pub use probe::{ProbeStatus, ProbeSummary};
+pub use probe::ProbeSummary;
 pub use readiness::{ReadinessRequest, SweepReadiness};
 pub use schedule::{
     ForecastTarget, ForecastVantage, NextRun, PauseRequest, ScheduleDetail, SchedulePause, ScheduleRun,
     ScheduleState, ScheduleSummary, SweepForecast,
 };
-pub use session::{Hello, Session};
+pub use sekisho_domain::health::ProbeStatus;
+pub use session::{Beat, Hello, Session};
 pub use settings::Settings;
 pub use suggest::PolicySuggestion;
 pub use sweep::{JobKind, JobState, JobSummary, SweepDetail, SweepPhase, SweepRef, SweepRequest};
@@ -86,6 +90,7 @@ struct Inner {
     settings: Settings,
     events: broadcast::Sender<Event>,
     vitals: health::Vitals,
+    metrics: Metrics,
     channels: OnceLock<Vec<Channel>>,
 }
 
@@ -107,6 +112,7 @@ impl Services {
                 settings,
                 events,
                 vitals: health::Vitals::default(),
+                metrics: Metrics::default(),
                 channels: OnceLock::new(),
             }),
         }

@@ -21,10 +21,12 @@ pub(crate) mod enrolment;
 mod error;
 pub(crate) mod event;
 pub(crate) mod gaps;
+pub(crate) mod health;
 pub mod history;
 pub(crate) mod inventory;
 pub mod job;
 pub(crate) mod letter;
+pub(crate) mod metrics;
 pub(crate) mod names;
 pub(crate) mod notice;
 pub mod observation;
@@ -45,10 +47,17 @@ pub use event::Event;
 
 pub(crate) use error::{Error, Named, Result};
 
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
+
 /// Creates what is missing in the database. Safe to run by several controllers at once.
 ///
 /// # Errors
 /// When the database fails, or was migrated by a newer version.
 pub async fn migrate(pool: &sqlx::PgPool) -> std::result::Result<(), sqlx::migrate::MigrateError> {
-    sqlx::migrate!("../migrations").run(pool).await
+    MIGRATIONS.run(pool).await
+}
+
+/// Numbers of the migrations that this version has.
+pub(crate) fn migrations() -> Vec<i64> {
+    MIGRATIONS.iter().map(|migration| migration.version).collect()
 }

@@ -4,9 +4,14 @@
 //! whichever controller answers next.
 
 mod jobs;
+mod problems;
 mod session;
 
-use std::{collections::HashSet, path::Path, time::Duration};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,6 +20,7 @@ use uuid::Uuid;
 use crate::{
     identity::Identity,
     limits,
+    metrics::{self, Doors, Metrics},
     net::IcmpAccess,
     runner::{Engine, Rates},
     scope::Scope,
@@ -33,6 +39,8 @@ enum End {
 
 /// Everything that outlives a session.
 struct Agent {
+    state: PathBuf,
+    metrics: Metrics,
     identity: Identity,
     icmp: IcmpAccess,
     spool: Spool,
@@ -44,7 +52,7 @@ struct Agent {
 }
 
 /// Runs until SIGTERM or SIGINT.
-pub(crate) async fn run(state: &Path) -> anyhow::Result<()> {
+pub(crate) async fn run(state: &Path, doors: Doors) -> anyhow::Result<()> {
     let identity = Identity::read(state)?;
     let spool = Spool::open(state)?;
     let scope = Scope::read(state);
@@ -62,12 +70,16 @@ pub(crate) async fn run(state: &Path) -> anyhow::Result<()> {
              net.ipv4.ping_group_range cover its group, or give it CAP_NET_RAW"
         );
     }
-    let jobs = Jobs::new(state, Engine::new(rates, icmp), spool.clone());
-    let agent = Agent { identity, icmp, spool, jobs, finished: HashSet::new(), welcomed: 0 };
+    let metrics = Metrics::default();
+    let publishing = metrics::publish(doors, metrics.clone(), spool.clone(), state).await?;
+    let jobs = Jobs::new(state, Engine::new(rates, icmp), spool.clone(), metrics.clone());
+    let state = state.to_owned();
+    let agent = Agent { state, metrics, identity, icmp, spool, jobs, finished: HashSet::new(), welcomed: 0 };
     let mut term = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut int = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let work = async { tokio::join!(agent.stay_connected(), publishing).0 };
     tokio::select! {
-        never = agent.stay_connected() => match never {},
+        never = work => match never {},
         _ = term.recv() => tracing::info!("SIGTERM: the probe ends; what it observed is in the spool"),
         _ = int.recv() => tracing::info!("SIGINT: the probe ends; what it observed is in the spool"),
     }
@@ -85,6 +97,7 @@ impl Agent {
                 std::future::pending().await
             };
             let before = self.welcomed;
+            self.metrics.certified(self.identity.valid.1);
             match session::run(&mut self, &controller).await {
                 Ok(End::Renewed) => {
                     pause = PAUSE.0;

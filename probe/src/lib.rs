@@ -10,6 +10,7 @@ mod convert;
 mod dns;
 pub mod identity;
 pub mod limits;
+mod metrics;
 pub mod net;
 pub mod resolver;
 pub mod runner;

@@ -4,6 +4,9 @@
 //! it is full is dropped and counted, and its task ends as missed. The oldest observations are kept, because they are
 //! the ones that nobody can make again.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
@@ -19,10 +22,12 @@ use uuid::Uuid;
 
 const FILE: &str = "spool.redb";
 const TABLE: TableDefinition<u64, &[u8]> = TableDefinition::new("observation");
+/// Written to find out whether the disk takes anything.
+const CHECK: TableDefinition<(), u64> = TableDefinition::new("check");
 /// Most observations kept.
-const ROWS: u64 = 200_000;
+pub(crate) const ROWS: u64 = 200_000;
 /// Most bytes of observations kept.
-const BYTES: u64 = 128 << 20;
+pub(crate) const BYTES: u64 = 128 << 20;
 /// Page cache of the database, bytes: the probe is meant to be small.
 const CACHE: usize = 1 << 20;
 /// Observations committed together.
@@ -35,10 +40,13 @@ const COMMANDS: usize = 512;
 pub(crate) struct Held {
     /// Observations not yet acknowledged.
     pub(crate) rows: u64,
-    bytes: u64,
+    /// Bytes of them.
+    pub(crate) bytes: u64,
     /// Highest number given so far: it grows with each observation.
     pub(crate) last: u64,
-    /// Observations dropped because the spool was full, since the start of the process.
+    /// Why the last thing that was asked of the spool could not be done; `None`: it was done.
+    pub(crate) failure: Option<String>,
+    /// Observations dropped because the spool was full or failed, since the start of the process.
     pub(crate) dropped: u64,
     /// Observations of each job.
     pub(crate) jobs: Arc<HashMap<Uuid, u64>>,
@@ -48,6 +56,7 @@ enum Command {
     Append(Box<v1::Observation>),
     After(u64, usize, oneshot::Sender<Vec<(u64, v1::Observation)>>),
     Forget(Vec<u64>, oneshot::Sender<()>),
+    Check,
 }
 
 /// A handle to the spool. The file belongs to a thread of its own, because committing waits for the disk.
@@ -101,6 +110,12 @@ impl Spool {
         if self.commands.send(Command::Forget(numbers, reply)).await.is_ok() && answer.await.is_err() {
             tracing::warn!("acknowledged observations stay in the spool and will be handed in again");
         }
+    }
+
+    /// Has the disk written to. What comes of it is in [`Held::failure`].
+    pub(crate) fn check(&self) {
+        // Commands that wait tell as much.
+        self.commands.try_send(Command::Check).ok();
     }
 
     /// What is held, and news of it.
@@ -168,7 +183,8 @@ impl Owner {
     fn serve(mut self, mut inbox: mpsc::Receiver<Command>) {
         let mut waiting = None;
         while let Some(command) = waiting.take().or_else(|| inbox.blocking_recv()) {
-            if self.database.is_none() {
+            let closed = self.database.is_none();
+            if closed {
                 self.reopen();
             }
             let done = match command {
@@ -197,7 +213,12 @@ impl Owner {
                 Command::Forget(numbers, reply) => self.forget(&numbers).map(|()| {
                     reply.send(()).ok();
                 }),
+                Command::Check => self.check(),
             };
+            // What closed it says more than that it is closed.
+            let before = self.held.failure.take().filter(|_| closed);
+            self.held.failure =
+                done.as_ref().err().map(|error| before.unwrap_or_else(|| format!("{error:#}")));
             if let Err(error) = done {
                 tracing::error!(%error, dropped = self.held.dropped, "the spool cannot be used: is the disk full?");
                 self.database = None;
@@ -255,6 +276,16 @@ impl Owner {
         Ok(())
     }
 
+    fn check(&self) -> anyhow::Result<()> {
+        let write = self.database()?.begin_write()?;
+        {
+            let mut table = write.open_table(CHECK)?;
+            let count = table.get(())?.map_or(0, |count| count.value());
+            table.insert((), count.wrapping_add(1))?;
+        }
+        Ok(write.commit()?)
+    }
+
     fn after(&self, number: u64, limit: usize) -> anyhow::Result<Vec<(u64, v1::Observation)>> {
         let mut found = Vec::new();
         for row in
@@ -296,79 +327,5 @@ impl Owner {
         held.jobs = Arc::new(jobs);
         self.held = held;
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn observation(job: Uuid, task: u32) -> v1::Observation {
-        v1::Observation { job: job.as_bytes().to_vec(), task, ..Default::default() }
-    }
-
-    async fn settled(spool: &Spool, rows: u64) -> Held {
-        let mut held = spool.held();
-        let wait = held.wait_for(|h| h.rows == rows);
-        tokio::time::timeout(std::time::Duration::from_secs(10), wait).await.unwrap().unwrap().clone()
-    }
-
-    #[tokio::test]
-    async fn what_is_not_forgotten_is_there_after_a_restart() {
-        let dir = tempfile::tempdir().unwrap();
-        let job = Uuid::new_v4();
-        let spool = Spool::open(dir.path()).unwrap();
-        for task in 0..10 {
-            spool.append(observation(job, task)).await;
-        }
-        let held = settled(&spool, 10).await;
-        assert_eq!(held.jobs.get(&job), Some(&10));
-        let first: Vec<u64> = spool.after(0, 4).await.unwrap().iter().map(|(n, _)| *n).collect();
-        spool.forget(first.clone()).await;
-        settled(&spool, 6).await;
-        drop(spool);
-
-        let spool = reopen(dir.path()).await;
-        let left = spool.after(0, 100).await.unwrap();
-        assert_eq!(left.iter().map(|(_, o)| o.task).collect::<Vec<_>>(), [4, 5, 6, 7, 8, 9]);
-        spool.append(observation(job, 10)).await;
-        let held = settled(&spool, 7).await;
-        assert!(first.iter().all(|n| *n < held.last), "numbers are never given twice while rows remain");
-    }
-
-    /// The thread of the old spool lets go of the file a moment after the handle.
-    async fn reopen(state: &Path) -> Spool {
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-        loop {
-            match Spool::open(state) {
-                Ok(spool) => return spool,
-                Err(error) if std::time::Instant::now() > deadline => panic!("still locked: {error}"),
-                Err(_) => tokio::task::yield_now().await,
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn a_damaged_file_is_put_aside() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(
-            dir.path().join(FILE),
-            b"this is not a database, but it is long enough to look like one",
-        )
-        .unwrap();
-        let spool = Spool::open(dir.path()).unwrap();
-        assert_eq!(spool.held().borrow().rows, 0);
-        let names: Vec<String> = std::fs::read_dir(dir.path())
-            .unwrap()
-            .map(|e| e.unwrap().file_name().into_string().unwrap())
-            .collect();
-        assert!(names.iter().any(|n| n.contains("damaged")), "{names:?}");
-    }
-
-    #[tokio::test]
-    async fn one_process_per_state_directory() {
-        let dir = tempfile::tempdir().unwrap();
-        let _spool = Spool::open(dir.path()).unwrap();
-        assert!(Spool::open(dir.path()).unwrap_err().to_string().contains("another"));
     }
 }

@@ -29,3 +29,7 @@ pub const CSR_BYTES: usize = 8_192;
 pub const JOBS_PER_PROBE: usize = 64;
 /// Most batches that a probe sends before the first of them is acknowledged.
 pub const BATCHES_IN_FLIGHT: usize = 8;
+/// Most problems that a probe tells in a heartbeat; further ones are left out.
+pub const PROBLEMS_PER_HEARTBEAT: usize = 8;
+/// Longest text of a problem, bytes; a longer one is cut.
+pub const PROBLEM_BYTES: usize = 512;

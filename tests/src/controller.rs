@@ -26,6 +26,8 @@ pub struct Controller {
     /// Port of the fleet listener; the same after a restart.
     pub fleet_port: u16,
     web_port: u16,
+    /// Port of the listener for numbers, where there is one.
+    pub metrics_port: Option<u16>,
     child: Option<Child>,
     starts: u32,
 }
@@ -38,8 +40,16 @@ impl Controller {
     pub fn start(programs: Arc<Programs>, data: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
         let data = data.to_owned();
         let arguments = arguments.iter().map(|a| (*a).to_owned()).collect();
-        let mut controller =
-            Self { programs, data, arguments, fleet_port: 0, web_port: 0, child: None, starts: 0 };
+        let mut controller = Self {
+            programs,
+            data,
+            arguments,
+            fleet_port: 0,
+            web_port: 0,
+            metrics_port: None,
+            child: None,
+            starts: 0,
+        };
         controller.restart()?;
         Ok(controller)
     }
@@ -71,7 +81,14 @@ impl Controller {
             port.with_context(|| format!("no {name} in \"{ready}\""))
         };
         (self.fleet_port, self.web_port) = (port("fleet=")?, port("web=")?);
+        self.metrics_port = port("metrics=").ok();
         Ok(())
+    }
+
+    /// Where operators connect, and the file with their token.
+    #[must_use]
+    pub fn web(&self) -> (String, PathBuf) {
+        (format!("127.0.0.1:{}", self.web_port), self.data.join("admin.token"))
     }
 
     fn file(&self, kind: &str) -> PathBuf {

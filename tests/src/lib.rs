@@ -8,6 +8,7 @@ mod controller;
 mod postgres;
 mod probe;
 mod programs;
+mod prometheus;
 mod stranger;
 mod verdicts;
 mod wait;
@@ -18,6 +19,7 @@ pub use controller::Controller;
 pub use postgres::Postgres;
 pub use probe::Probe;
 pub use programs::Programs;
+pub use prometheus::{Prometheus, complaints, promtool};
 pub use stranger::{
     Behaviour, Cut, Ended, Expectation, How, Mapper, Run, Say, Then, When, address_of, corpus_size, on_ground,
 };

@@ -37,8 +37,8 @@ fn two_controllers_run_one_sweep() {
         }
     }
     assert!(one.cells.iter().any(|cell| cell.outcome == Outcome::Open));
-    for (table, count) in [("observation", "171|171"), ("check_result", "27|27")] {
-        let rows = format!("SELECT count(*), count(DISTINCT (job_id, task)) FROM {table}");
+    for (table, job, count) in [("observation", "job", "171|171"), ("check_result", "job_id", "27|27")] {
+        let rows = format!("SELECT count(*), count(DISTINCT ({job}, task)) FROM {table}");
         assert_eq!(postgres.query(&rows).unwrap(), count, "{table}");
     }
     drop(others);

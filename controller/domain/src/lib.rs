@@ -15,6 +15,7 @@ pub mod change;
 pub mod change_request;
 pub mod compare;
 pub mod gaps;
+pub mod health;
 pub mod ids;
 pub mod inventory;
 pub mod plan;

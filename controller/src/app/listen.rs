@@ -1,4 +1,4 @@
-//! The two addresses that a controller listens on.
+//! The addresses that a controller listens on.
 
 use std::{
     io,
@@ -10,19 +10,25 @@ use tokio::net::TcpListener;
 
 use crate::config::Config;
 
-/// Both listeners, bound. Nobody serves on them yet: connections wait.
+/// The listeners, bound. Nobody serves on them yet: connections wait.
 pub(super) struct Listeners {
     pub(super) fleet: TcpListener,
     pub(super) web: TcpListener,
     pub(super) fleet_address: SocketAddr,
     pub(super) web_address: SocketAddr,
+    /// For numbers, where it is wanted.
+    pub(super) metrics: Option<(TcpListener, SocketAddr)>,
 }
 
 impl Listeners {
     pub(super) async fn bind(config: &Config) -> anyhow::Result<Self> {
         let (fleet, fleet_address) = bind(config.fleet_listen, "--fleet-listen").await?;
         let (web, web_address) = bind(config.web_listen, "--web-listen").await?;
-        Ok(Self { fleet, web, fleet_address, web_address })
+        let metrics = match config.metrics_listen {
+            Some(address) => Some(bind(address, "--metrics-listen").await?),
+            None => None,
+        };
+        Ok(Self { fleet, web, fleet_address, web_address, metrics })
     }
 }
 

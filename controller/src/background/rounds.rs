@@ -34,12 +34,14 @@ pub(super) async fn run(services: &Services, mut shutdown: watch::Receiver<bool>
         // After a start or an outage probes need time to come back before any of them counts as lost.
         let settled = since.elapsed() > services.settings().probe_grace;
         let is_slow = slow.is_none_or(|last: Instant| last.elapsed() > SLOW);
-        match round(services, settled, is_slow).await {
+        let began = Instant::now();
+        let result = round(services, settled, is_slow).await;
+        services.note_round(result.is_ok(), began.elapsed());
+        match result {
             Ok(()) => {
                 if is_slow {
                     slow = Some(Instant::now());
                 }
-                services.note_round();
                 if outage.worked() {
                     since = Instant::now();
                 }

@@ -10,11 +10,11 @@ use super::{
     connection::Global,
     duration,
     output::{self, Format, FormatArg},
-    table::{self, Column, integer, text, word},
+    table::{self, Column, flag, integer, text, word},
 };
 use crate::{
     http::{EnrolmentTokenRequest, PrintedToken},
-    service::ProbeSummary,
+    service::{FleetLine, ProbeSummary},
 };
 
 #[derive(Debug, Subcommand)]
@@ -23,15 +23,30 @@ pub(super) enum ProbeCommand {
     #[command(after_help = "Examples:\n  sekisho probe token --vantage vlan20\n  \
         sekisho-probe enroll --controller https://sekisho.example:7443 --token \"$(sekisho probe token --vantage vlan20)\" --state-dir /var/lib/sekisho-probe --allow 10.77.1.0/24")]
     Token(TokenArgs),
-    /// List every probe.
-    #[command(after_help = "Examples:\n  sekisho probe list\n  sekisho probe list --format csv")]
-    List(FormatArg),
+    /// List every probe, and every vantage of the inventory that has none that works.
+    #[command(
+        after_help = "Status: online; late (not heard of for two heartbeats); lost (for longer than lost_grace); stuck (has work, \
+        and does\nnothing of it for stuck_after); unwell (says what keeps it from working, or its clock is wrong); never (has not\n\
+        connected); revoked. A vantage with no probe that is online or late has a line of its own: no-probe.\n\
+        Exit status: 0; with --check 2 where a line is lost, stuck, unwell, never or no-probe.\n\n\
+        Examples:\n  sekisho probe list\n  sekisho probe list --check\n  sekisho probe list --format csv"
+    )]
+    List(ListArgs),
     /// Show one probe.
     #[command(after_help = "Examples:\n  sekisho probe show 3f2a\n  sekisho probe show 3f2a --format json")]
     Show(ShowArgs),
     /// Shut a probe out: its session ends at once and its certificates are refused.
     #[command(after_help = "Examples:\n  sekisho probe revoke 3f2a")]
     Revoke(RevokeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// End with 2 where something is wrong with a probe, or a vantage has none.
+    #[arg(long)]
+    check: bool,
+    #[command(flatten)]
+    format: FormatArg,
 }
 
 #[derive(Debug, Args)]
@@ -69,15 +84,11 @@ pub(super) async fn run(command: ProbeCommand, global: &Global) -> anyhow::Resul
     let client = Client::new(global)?;
     match command {
         ProbeCommand::Token(args) => token(&client, args).await?,
-        ProbeCommand::List(FormatArg { format }) => {
-            let probes: Vec<ProbeSummary> = client.get("list the probes", &["probes"], &[]).await?;
-            let none = "no probes; make a token for one with: sekisho probe token --vantage NAME";
-            output::print(format, &probes, (PROBES, &probes), || output::columns(LISTED, &probes, none))?;
-        }
+        ProbeCommand::List(args) => return list(&client, &args).await,
         ProbeCommand::Show(args) => {
             let doing = format!("show probe {}", args.id);
             let probe: ProbeSummary = client.get(&doing, &["probes", &args.id], &[]).await?;
-            show(args.format.format, &probe)?;
+            show(args.format.format, probe)?;
         }
         ProbeCommand::Revoke(args) => {
             let doing = format!("revoke probe {}", args.id);
@@ -99,35 +110,88 @@ async fn token(client: &Client, args: TokenArgs) -> anyhow::Result<()> {
     output::text(&format!("{}\n", made.token))
 }
 
-fn show(format: Format, probe: &ProbeSummary) -> anyhow::Result<()> {
-    output::print(format, probe, (PROBES, [probe]), || output::record(PROBES, probe))
+async fn list(client: &Client, args: &ListArgs) -> anyhow::Result<Exit> {
+    let lines: Vec<FleetLine> = client.get("list the probes", &["fleet"], &[]).await?;
+    let none = "no probes; make a token for one with: sekisho probe token --vantage NAME";
+    output::print(args.format.format, &lines, (LINES, &lines), || output::columns(LISTED, &lines, none))?;
+    let wrong = args.check && lines.iter().any(FleetLine::is_problem);
+    Ok(if wrong { Exit::Found } else { Exit::Fine })
+}
+
+fn show(format: Format, probe: ProbeSummary) -> anyhow::Result<()> {
+    let line = FleetLine::Probe(Box::new(probe));
+    output::print(format, &line, (LINES, [&line]), || output::record(LINES, &line))
+}
+
+/// The field of the probe, where the line is one.
+macro_rules! of {
+    ($probe:ident => $field:expr) => {
+        |line| line.probe().and_then(|$probe| $field)
+    };
 }
 
 /// What a person looks for in a list.
-const LISTED: &[Column<ProbeSummary>] = &[
-    text("id", |probe| word(Some(probe.id))),
-    text("vantage", |probe| Some(probe.vantage.clone())),
-    text("host", |probe| Some(probe.host.clone())),
-    text("status", |probe| Some(probe.status.word().to_owned())),
-    table::time("seen", |probe| probe.seen_at),
-    text("version", |probe| Some(probe.version.clone())),
-    integer("spooled", |probe| Some(probe.spooled)),
+const LISTED: &[Column<FleetLine>] = &[
+    text("id", of!(probe => word(Some(probe.id)))),
+    text("vantage", |line| Some(line.vantage().to_owned())),
+    text("host", of!(probe => Some(probe.host.clone()))),
+    text("status", |line| Some(line.status().to_owned())),
+    table::time("seen", of!(probe => probe.seen_at)),
+    text("version", of!(probe => Some(probe.version.clone()))),
+    text("clock", of!(probe => probe.clock_offset_us.map(offset))),
+    integer("jobs", of!(probe => Some(probe.jobs))),
+    table::time("last job", of!(probe => probe.job_ended_at)),
+    integer("spooled", of!(probe => Some(probe.spooled))),
+    text("why", |line| line.why().map(str::to_owned)),
 ];
 
 /// Everything.
-const PROBES: &[Column<ProbeSummary>] = &[
-    text("id", |probe| word(Some(probe.id))),
-    text("vantage", |probe| Some(probe.vantage.clone())),
-    text("host", |probe| Some(probe.host.clone())),
-    text("version", |probe| Some(probe.version.clone())),
-    text("status", |probe| Some(probe.status.word().to_owned())),
-    table::time("enrolled_at", |probe| Some(probe.enrolled_at)),
-    table::time("seen_at", |probe| probe.seen_at),
-    table::time("revoked_at", |probe| probe.revoked_at),
-    table::time("certificate_not_after", |probe| probe.certificate_not_after),
-    text("icmp", |probe| probe.icmp.clone()),
-    text("services", |probe| Some(probe.services.join(" "))),
-    integer("spooled", |probe| Some(probe.spooled)),
-    integer("clock_offset_us", |probe| probe.clock_offset_us),
-    text("controller", |probe| word(probe.controller)),
+const LINES: &[Column<FleetLine>] = &[
+    text("id", of!(probe => word(Some(probe.id)))),
+    text("vantage", |line| Some(line.vantage().to_owned())),
+    text("host", of!(probe => Some(probe.host.clone()))),
+    text("version", of!(probe => Some(probe.version.clone()))),
+    text("status", |line| Some(line.status().to_owned())),
+    table::time("enrolled_at", of!(probe => Some(probe.enrolled_at))),
+    table::time("seen_at", of!(probe => probe.seen_at)),
+    table::time("revoked_at", of!(probe => probe.revoked_at)),
+    table::time("certificate_not_after", of!(probe => probe.certificate_not_after)),
+    text("icmp", of!(probe => probe.icmp.clone())),
+    text("services", of!(probe => Some(probe.services.join(" ")))),
+    integer("spooled", of!(probe => Some(probe.spooled))),
+    integer("clock_offset_us", of!(probe => probe.clock_offset_us)),
+    text("controller", of!(probe => word(probe.controller))),
+    flag("problem", |line| Some(line.is_problem())),
+    text("why", |line| line.why().map(str::to_owned)),
+    integer("jobs", of!(probe => Some(probe.jobs))),
+    table::time("job_ended_at", of!(probe => probe.job_ended_at)),
+    integer("dropped", of!(probe => Some(probe.dropped))),
 ];
+
+/// How far a clock is ahead, as people read it.
+fn offset(micros: i64) -> String {
+    let millis = micros / 1_000;
+    if millis.abs() < 1_000 { format!("{millis:+} ms") } else { format!("{:+} s", millis / 1_000) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_are_read_at_a_glance() {
+        let shown = [0, 12_345, -999_999, 1_500_000, -61_000_000].map(offset);
+        assert_eq!(shown, ["+0 ms", "+12 ms", "-999 ms", "+1 s", "-61 s"]);
+    }
+
+    #[test]
+    fn a_vantage_without_probe_is_a_line_like_any_other() {
+        let json = r#"[{"id":null,"vantage":"vlan30","status":"no-probe","problem":true,"why":"no probe"}]"#;
+        let lines: Vec<FleetLine> = serde_json::from_str(json).unwrap();
+        assert_eq!(serde_json::to_string(&lines).unwrap(), json);
+        let table = output::columns(LISTED, &lines, "");
+        assert!(table.lines().nth(1).unwrap().starts_with("-   vlan30   -     no-probe"), "{table}");
+        let csv = output::csv(LINES, &lines);
+        assert!(csv.lines().nth(1).unwrap().starts_with(",vlan30,,,no-probe,"), "{csv}");
+    }
+}

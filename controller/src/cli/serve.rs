@@ -37,6 +37,9 @@ pub(super) struct ServeArgs {
     /// Where operators connect [default: 127.0.0.1:8080]. Port 0: any free one.
     #[arg(long, value_name = "ADDR:PORT", value_parser = listen)]
     web_listen: Option<SocketAddr>,
+    /// Tell numbers for Prometheus here, /metrics, to whoever asks; else they need a token, at --web-listen.
+    #[arg(long, value_name = "ADDR:PORT", value_parser = listen)]
+    metrics_listen: Option<SocketAddr>,
     /// Configuration file, TOML. The command line wins over it.
     #[arg(long, env = "SEKISHO_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -47,7 +50,7 @@ pub(super) struct ServeArgs {
     #[arg(long, env = "SEKISHO_POSTGRES_BIN", value_name = "DIR")]
     postgres_bin: Option<PathBuf>,
     /// How to log to standard error: text or json [default: text]. RUST_LOG says how much.
-    #[arg(long, value_enum, hide_possible_values = true, value_name = "HOW")]
+    #[arg(long = "log-format", alias = "log", value_enum, hide_possible_values = true, value_name = "HOW")]
     log: Option<LogFormat>,
 }
 
@@ -62,6 +65,7 @@ pub(super) fn run(args: ServeArgs, global: &Global) -> anyhow::Result<Exit> {
     let wishes = Wishes {
         fleet_listen: args.fleet_listen,
         web_listen: args.web_listen,
+        metrics_listen: args.metrics_listen,
         database_url: args.database_url,
         user: args.user,
         postgres_bin: args.postgres_bin,
@@ -112,7 +116,7 @@ fn start_log(format: LogFormat) -> anyhow::Result<()> {
             let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
             builder.with_ansi(terminal && std::env::var_os("NO_COLOR").is_none()).init();
         }
-        LogFormat::Json => builder.json().flatten_event(true).init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_span_list(false).init(),
     }
     Ok(())
 }

@@ -27,10 +27,12 @@ fn every_command_has_examples() {
 fn the_contract_of_the_command_line_parses() {
     for line in [
         "serve --data-dir d --database-url postgres://h/d --fleet-listen 127.0.0.1:0 --web-listen 127.0.0.1:0 --config c --user u --postgres-bin b --log json",
+        "serve --data-dir d --log-format json --metrics-listen 127.0.0.1:0",
         "--data-dir d apply inventory.toml --dry-run",
         "--server http://h:1 --token t apply -",
         "probe token --vantage v --ttl 30m",
         "probe list --format json",
+        "probe list --check",
         "probe show 1 --format csv",
         "probe revoke 1",
         "sweep run --domain d --profile p --vantage a --vantage b --wait --format json",

@@ -10,7 +10,7 @@ use sekisho_model::{Attempt, CheckStatus, Fact, Facts, Outcome};
 use sekisho_proto::{
     limits::{
         ATTEMPTS_PER_OBSERVATION, DNS_SERVERS_PER_TASK, FACT_BYTES, FACTS_PER_OBSERVATION, JOBS_PER_PROBE,
-        TARGETS_PER_DISCOVERY, TEXT_BYTES,
+        PROBLEM_BYTES, PROBLEMS_PER_HEARTBEAT, TARGETS_PER_DISCOVERY, TEXT_BYTES,
     },
     v1,
 };
@@ -19,7 +19,7 @@ use uuid::Uuid;
 /// Longest word: a name of a fact, a signal.
 const WORD_BYTES: usize = 64;
 
-use crate::service::{Discovered, HandedIn, Hello, Order, OrderTask, OrderTaskKind};
+use crate::service::{Beat, Discovered, HandedIn, Hello, Order, OrderTask, OrderTaskKind};
 
 /// What a probe says of itself, and the jobs that it has.
 pub(super) fn hello(hello: v1::Hello) -> Result<(Hello, HashSet<Uuid>), String> {
@@ -30,6 +30,22 @@ pub(super) fn hello(hello: v1::Hello) -> Result<(Hello, HashSet<Uuid>), String> 
     let jobs = jobs.iter().map(|job| uuid(job)).collect::<Result<_, _>>()?;
     let clock = clock.as_ref().and_then(time);
     Ok((Hello { version, host, services, icmp, clock, spooled }, jobs))
+}
+
+/// What a probe says of itself again and again.
+pub(super) fn beat(beat: v1::Heartbeat, progressed: bool) -> Beat {
+    let v1::Heartbeat { sequence: _, clock, jobs: _, spooled, problems, dropped } = beat;
+    let problems = problems.iter().take(PROBLEMS_PER_HEARTBEAT).map(|problem| line(problem)).collect();
+    Beat { spooled, dropped, clock: clock.as_ref().and_then(time), problems, progressed }
+}
+
+/// A text of a probe in one line, without control characters, cut where it is too long.
+fn line(text: &str) -> String {
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
+    let mut line = words.join(" ");
+    line.truncate(line.floor_char_boundary(PROBLEM_BYTES));
+    line
 }
 
 fn uuid(bytes: &[u8]) -> Result<Uuid, String> {

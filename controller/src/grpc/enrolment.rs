@@ -27,6 +27,14 @@ impl Enrolment {
 #[tonic::async_trait]
 impl v1::enrolment_server::Enrolment for Enrolment {
     async fn enrol(&self, request: Request<v1::EnrolRequest>) -> Result<Response<v1::EnrolResponse>, Status> {
+        let answer = self.admit(request).await;
+        self.services.counters().called("Enrol", &answer);
+        answer
+    }
+}
+
+impl Enrolment {
+    async fn admit(&self, request: Request<v1::EnrolRequest>) -> Result<Response<v1::EnrolResponse>, Status> {
         let v1::EnrolRequest { secret, csr, host, version } = request.into_inner();
         check_csr(&csr)?;
         let request = EnrolRequest { secret, csr, host, version };

@@ -15,6 +15,8 @@ const GREETING: Duration = Duration::from_secs(10);
 /// Messages to a probe that wait for the network. When full, the session waits; a probe that does not read loses it.
 const OUTGOING: usize = 16;
 
+type Messages = ReceiverStream<Result<v1::ControllerMessage, Status>>;
+
 /// Renewals and sessions.
 pub(super) struct Fleet {
     services: Services,
@@ -33,9 +35,26 @@ fn caller<T>(request: &Request<T>) -> Result<uuid::Uuid, Status> {
 
 #[tonic::async_trait]
 impl v1::fleet_server::Fleet for Fleet {
-    type SessionStream = ReceiverStream<Result<v1::ControllerMessage, Status>>;
+    type SessionStream = Messages;
 
     async fn renew(&self, request: Request<v1::RenewRequest>) -> Result<Response<v1::Certificate>, Status> {
+        let answer = self.certify(request).await;
+        self.services.counters().called("Renew", &answer);
+        answer
+    }
+
+    async fn session(
+        &self,
+        request: Request<Streaming<v1::ProbeMessage>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let answer = self.open(request).await;
+        self.services.counters().called("Session", &answer);
+        answer
+    }
+}
+
+impl Fleet {
+    async fn certify(&self, request: Request<v1::RenewRequest>) -> Result<Response<v1::Certificate>, Status> {
         let probe = caller(&request)?;
         let v1::RenewRequest { csr } = request.into_inner();
         check_csr(&csr)?;
@@ -44,10 +63,10 @@ impl v1::fleet_server::Fleet for Fleet {
         Ok(Response::new(v1::Certificate { chain: renewed.chain, trust: renewed.trust }))
     }
 
-    async fn session(
+    async fn open(
         &self,
         request: Request<Streaming<v1::ProbeMessage>>,
-    ) -> Result<Response<Self::SessionStream>, Status> {
+    ) -> Result<Response<Messages>, Status> {
         let probe = caller(&request)?;
         let mut incoming = request.into_inner();
         let first = tokio::time::timeout(GREETING, incoming.message())
@@ -75,6 +94,7 @@ impl v1::fleet_server::Fleet for Fleet {
             outgoing,
             events,
             shutdown: self.shutdown.clone(),
+            progressed: false,
         };
         tokio::spawn(link.run());
         Ok(Response::new(ReceiverStream::new(messages)))

@@ -33,6 +33,8 @@ pub(super) struct Link {
     pub(super) outgoing: mpsc::Sender<Result<v1::ControllerMessage, Status>>,
     pub(super) events: broadcast::Receiver<Event>,
     pub(super) shutdown: watch::Receiver<bool>,
+    /// The probe has handed in something new since its last heartbeat.
+    pub(super) progressed: bool,
 }
 
 /// Why a session ends.
@@ -60,6 +62,7 @@ fn ride_out(result: Result<(), End>) -> Result<(), End> {
 impl Link {
     /// Runs until either side ends it.
     pub(super) async fn run(mut self) {
+        let _open = self.services.counters().session();
         let end = match self.exchange().await {
             Ok(()) => End::Gone,
             Err(end) => end,
@@ -136,11 +139,15 @@ impl Link {
     async fn answer(&mut self, message: v1::ProbeMessage) -> Result<(), End> {
         match message.message {
             Some(In::Heartbeat(heartbeat)) => {
-                let clock = heartbeat.clock.as_ref().and_then(convert::time);
-                let noted = self.services.heartbeat(&self.session, heartbeat.spooled, clock).await;
+                let sequence = heartbeat.sequence;
+                let beat = convert::beat(heartbeat, self.progressed);
+                let noted = self.services.heartbeat(&self.session, &beat).await;
+                if noted.is_ok() {
+                    self.progressed = false;
+                }
                 ride_out(noted.map_err(End::from))?;
                 let clock = Some(convert::timestamp(Timestamp::now()));
-                self.send(Out::Heartbeat(v1::HeartbeatReply { sequence: heartbeat.sequence, clock })).await
+                self.send(Out::Heartbeat(v1::HeartbeatReply { sequence, clock })).await
             }
             Some(In::Observations(batch)) => self.ingest(batch).await,
             Some(In::JobFinished(finished)) => match Uuid::from_slice(&finished.job) {
@@ -159,7 +166,7 @@ impl Link {
         }
     }
 
-    async fn ingest(&self, batch: v1::ObservationBatch) -> Result<(), End> {
+    async fn ingest(&mut self, batch: v1::ObservationBatch) -> Result<(), End> {
         let count = batch.observations.len();
         if count > OBSERVATIONS_PER_BATCH {
             return Err(End::Told(Status::invalid_argument(format!(
@@ -170,7 +177,15 @@ impl Link {
         let (results, unreadable): (Vec<_>, Vec<_>) =
             batch.observations.into_iter().map(convert::observation).partition(Result::is_ok);
         let results = results.into_iter().flatten().collect();
-        let ingested = self.services.ingest(probe, results).await?;
+        let began = Instant::now();
+        let ingested = self
+            .services
+            .ingest(probe, results)
+            .await
+            .inspect_err(|_| self.services.counters().not_ingested())?;
+        let dropped = unreadable.len() + ingested.dropped.len();
+        self.services.counters().ingested(ingested.new, ingested.repeated, dropped, began.elapsed());
+        self.progressed |= ingested.new > 0;
         let mut dropped = unreadable.into_iter().filter_map(Result::err).chain(ingested.dropped);
         // One line a batch: what a probe sends must not fill a disk.
         if let Some(why) = dropped.next() {
@@ -219,6 +234,7 @@ impl Link {
             let id = order.id;
             self.send(Out::Job(convert::job(order))).await?;
             self.held.insert(id);
+            tracing::debug!(probe = %self.session.probe, job = %id, "a job was sent");
         }
         for job in work.forget {
             self.held.remove(&job);

@@ -4,15 +4,17 @@ use std::error::Error as StdError;
 
 use axum::{
     Json,
-    extract::Request,
+    extract::{MatchedPath, Request, State},
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
+use tracing::Instrument as _;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::Web;
 use crate::service::Error;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -112,11 +114,14 @@ fn problem(status: StatusCode, code: &'static str, message: String) -> Response 
 }
 
 /// Gives every request an id, every failure its body, and logs what is the controller's fault, once.
-pub(super) async fn finish(request: Request, next: Next) -> Response {
+pub(super) async fn finish(State(web): State<Web>, request: Request, next: Next) -> Response {
     let id = Uuid::new_v4();
+    let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let began = std::time::Instant::now();
-    let mut response = next.run(request).await;
+    // What a service logs meanwhile can be told from what others do.
+    let span = tracing::info_span!("request", request_id = %id);
+    let mut response = next.run(request).instrument(span).await;
     let status = response.status();
     if let Some(Cause(cause)) = response.extensions_mut().remove::<Cause>() {
         let error: &(dyn StdError + 'static) = cause.as_ref();
@@ -126,6 +131,7 @@ pub(super) async fn finish(request: Request, next: Next) -> Response {
             tracing::warn!(request_id = %id, %method, path, error, "a request failed: no database");
         }
     }
+    web.services.counters().answered(method.as_str(), &route, status.as_u16(), began.elapsed());
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::debug!(request_id = %id, %method, path, status = status.as_u16(), took_ms, "answered");
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {

@@ -6,12 +6,18 @@ use axum::{
 };
 
 use super::{ErrorBody, Web, auth::Operator, error::ApiError};
-use crate::service::ProbeSummary;
+use crate::service::{FleetLine, ProbeSummary};
 
 /// Every probe, by vantage and host.
 #[utoipa::path(get, path = "/api/v1/probes", responses((status = OK, body = Vec<ProbeSummary>)))]
 pub(super) async fn list(_: Operator, State(web): State<Web>) -> Result<Json<Vec<ProbeSummary>>, ApiError> {
     Ok(Json(web.services.probes().await?))
+}
+
+/// Every probe, and every vantage of the inventory that none of them covers, by vantage and host.
+#[utoipa::path(get, path = "/api/v1/fleet", responses((status = OK, body = Vec<FleetLine>)))]
+pub(super) async fn fleet(_: Operator, State(web): State<Web>) -> Result<Json<Vec<FleetLine>>, ApiError> {
+    Ok(Json(web.services.fleet().await?))
 }
 
 /// One probe.

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Every path of the listener with its methods. A new one is added here on purpose.
-const PATHS: [(&str, &str); 34] = [
+const PATHS: [(&str, &str); 36] = [
     ("GET", "/api/v1/change-request"),
     ("GET", "/api/v1/baselines"),
     ("GET", "/api/v1/baselines/{name}"),
@@ -32,6 +32,7 @@ const PATHS: [(&str, &str); 34] = [
     ("GET", "/api/v1/alerts/notices/{key}"),
     ("GET", "/api/v1/diff"),
     ("GET", "/api/v1/diff/vantages"),
+    ("GET", "/api/v1/fleet"),
     ("GET", "/api/v1/gaps"),
     ("GET", "/api/v1/history"),
     ("GET", "/api/v1/matrix"),
@@ -46,6 +47,7 @@ const PATHS: [(&str, &str); 34] = [
     ("GET", "/api/v1/sweeps"),
     ("GET", "/api/v1/sweeps/{sweep}"),
     ("GET", "/healthz"),
+    ("GET", "/metrics"),
     ("GET", "/readyz"),
     ("POST", "/api/v1/alerts/test"),
     ("POST", "/api/v1/enrolment-tokens"),
@@ -150,8 +152,11 @@ async fn what_does_not_exist_is_told_in_json() {
 
 #[tokio::test]
 async fn a_controller_without_database_lives_but_is_not_ready() {
-    let (status, _, _) = ask(request("GET", "/healthz")).await;
+    let (status, _, body) = ask(request("GET", "/healthz")).await;
     assert_eq!(status, StatusCode::OK);
+    let alive: crate::service::Health = serde_json::from_slice(&body).unwrap();
+    let names: Vec<&str> = alive.checks.iter().map(|check| check.name.as_str()).collect();
+    assert_eq!(names, ["process", "background-loop"]);
     let (status, _, body) = ask(request("GET", "/readyz")).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     let health: crate::service::Health = serde_json::from_slice(&body).unwrap();
@@ -173,7 +178,7 @@ async fn a_client_that_says_nothing_loses_its_place_and_one_that_asks_is_answere
     asking.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
     let mut answer = String::new();
     asking.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("ok\n"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"ok\":true"), "{answer}");
     let limit = std::time::Duration::from_secs(10);
     let closed = tokio::time::timeout(limit, silent.read_to_end(&mut Vec::new())).await;
     closed.expect("the silent connection is closed").ok();

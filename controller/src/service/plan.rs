@@ -25,8 +25,10 @@ impl Services {
     pub(crate) async fn advance(&self, sweep: i64) -> Result<()> {
         let mut transaction = self.begin().await?;
         self.plan(&mut transaction, sweep).await?;
-        close(&mut transaction, sweep).await?;
-        commit(transaction).await
+        let ended = close(&mut transaction, sweep).await?;
+        commit(transaction).await?;
+        tell(sweep, ended);
+        Ok(())
     }
 
     /// As [`Services::advance`], where no job of the sweep is open: most ends of jobs move nothing on, and need no lock.
@@ -47,8 +49,10 @@ impl Services {
         for probe in store::job::end_all(&mut transaction, sweep, "expired").await? {
             store::event::send(&mut transaction, Event::JobsCancelled { probe }).await?;
         }
-        close(&mut transaction, sweep).await?;
-        commit(transaction).await
+        let ended = close(&mut transaction, sweep).await?;
+        commit(transaction).await?;
+        tell(sweep, ended);
+        Ok(())
     }
 
     /// Queues the jobs of a sweep once its targets are known.
@@ -208,11 +212,18 @@ async fn without_targets(
     Ok(Some(notes.join("; ")))
 }
 
-/// Closes a sweep whose jobs have all ended; completes a partial one when late results have filled every hole.
-async fn close(connection: &mut PgConnection, sweep: i64) -> Result<()> {
-    let Some(locked) = store::sweep::lock(connection, sweep, 0.0).await? else { return Ok(()) };
+fn tell(sweep: i64, ended: Option<SweepState>) {
+    if let Some(state) = ended {
+        tracing::info!(sweep, state = state.word(), "a sweep ended");
+    }
+}
+
+/// Closes a sweep whose jobs have all ended; completes a partial one when late results have filled every hole. Gives the
+/// state, where it did.
+async fn close(connection: &mut PgConnection, sweep: i64) -> Result<Option<SweepState>> {
+    let Some(locked) = store::sweep::lock(connection, sweep, 0.0).await? else { return Ok(None) };
     if !locked.is_planned {
-        return Ok(());
+        return Ok(None);
     }
     let progress = store::job::progress(connection, sweep).await?;
     let whole = progress.missed == 0 && locked.note.is_none();
@@ -221,9 +232,9 @@ async fn close(connection: &mut PgConnection, sweep: i64) -> Result<()> {
         Some(SweepState::Running | SweepState::Partial) if progress.open == 0 && whole => {
             SweepState::Complete
         }
-        Some(_) | None => return Ok(()),
+        Some(_) | None => return Ok(None),
     };
     store::sweep::set_state(connection, sweep, state.word()).await?;
     store::event::send(connection, Event::SweepChanged { sweep }).await?;
-    Ok(())
+    Ok(Some(state))
 }

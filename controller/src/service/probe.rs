@@ -1,44 +1,17 @@
 //! Probes as operators see them.
 
-use jiff::Timestamp;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use sekisho_domain::health::{ProbeStatus, Signs};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Actor, Error, Event, Result, Services, Settings, commit};
+use super::{Actor, Error, Event, Result, Services, commit};
 use crate::store::{self, probe::Probe};
-
-/// Whether a probe can be counted on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ProbeStatus {
-    /// Connected and heard of lately.
-    Online,
-    /// Not heard of for longer than it should be, but not for long.
-    Late,
-    /// Not heard of for a long time.
-    Lost,
-    /// Shut out by an operator.
-    Revoked,
-    /// Enrolled, and has not connected yet.
-    Never,
-}
-
-impl ProbeStatus {
-    /// The word used in JSON and on the terminal.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Online => "online",
-            Self::Late => "late",
-            Self::Lost => "lost",
-            Self::Revoked => "revoked",
-            Self::Never => "never",
-        }
-    }
-}
 
 /// One probe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -51,8 +24,15 @@ pub struct ProbeSummary {
     pub host: String,
     /// Its version.
     pub version: String,
-    /// Whether it can be counted on.
+    /// Whether it can be counted on: `online`, `late`, `stuck`, `unwell`, `lost`, `never` or `revoked`.
+    #[schema(value_type = String)]
     pub status: ProbeStatus,
+    /// Whether somebody has to do something about it.
+    #[serde(default)]
+    pub problem: bool,
+    /// Why it has this status, where that is not plain.
+    #[serde(default)]
+    pub why: Option<String>,
     /// When it enrolled.
     #[schema(value_type = String, format = DateTime)]
     pub enrolled_at: Timestamp,
@@ -71,6 +51,16 @@ pub struct ProbeSummary {
     pub services: Vec<String>,
     /// Observations on its disk that are not handed in.
     pub spooled: i64,
+    /// Observations that it has dropped since it started, because its disk or its spool was full.
+    #[serde(default)]
+    pub dropped: i64,
+    /// Jobs that it has.
+    #[serde(default)]
+    pub jobs: i64,
+    /// When it last ended a job.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub job_ended_at: Option<Timestamp>,
     /// Its clock minus the controller's when last heard, microseconds.
     pub clock_offset_us: Option<i64>,
     /// Controller that holds its session.
@@ -78,7 +68,7 @@ pub struct ProbeSummary {
 }
 
 /// Most probes in one answer.
-const MOST: i64 = 20_000;
+pub(super) const MOST: i64 = 20_000;
 
 impl Services {
     /// Every probe, by vantage and host.
@@ -118,14 +108,16 @@ impl Services {
         Ok(self.summary(revoked))
     }
 
-    fn summary(&self, probe: Probe) -> ProbeSummary {
-        let status = status(&probe, self.settings());
+    pub(super) fn summary(&self, probe: Probe) -> ProbeSummary {
+        let verdict = signs(&probe).judge(self.settings().bounds());
         ProbeSummary {
             id: probe.id,
             vantage: probe.vantage,
             host: probe.host,
             version: probe.version,
-            status,
+            status: verdict.status,
+            problem: verdict.status.is_problem(),
+            why: verdict.why,
             enrolled_at: probe.enrolled_at.to_jiff(),
             seen_at: probe.seen_at.map(jiff_sqlx::Timestamp::to_jiff),
             revoked_at: probe.revoked_at.map(jiff_sqlx::Timestamp::to_jiff),
@@ -133,24 +125,25 @@ impl Services {
             icmp: probe.icmp,
             services: probe.services,
             spooled: probe.spooled,
+            dropped: probe.dropped,
+            jobs: probe.jobs,
+            job_ended_at: probe.job_ended_at.map(jiff_sqlx::Timestamp::to_jiff),
             clock_offset_us: probe.clock_offset_us,
             controller: probe.controller_id,
         }
     }
 }
 
-fn status(probe: &Probe, settings: &Settings) -> ProbeStatus {
-    let Some(silent) = probe.silent_seconds else {
-        return if probe.revoked_at.is_some() { ProbeStatus::Revoked } else { ProbeStatus::Never };
-    };
-    if probe.revoked_at.is_some() {
-        ProbeStatus::Revoked
-    } else if probe.connected && silent < settings.heartbeat.as_secs_f64() * 2.0 {
-        ProbeStatus::Online
-    } else if silent < settings.lost_grace.as_secs_f64() {
-        ProbeStatus::Late
-    } else {
-        ProbeStatus::Lost
+fn signs(probe: &Probe) -> Signs {
+    // The database's clock never runs backwards far enough to matter: less than nothing is nothing.
+    let since = |seconds: f64| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
+    Signs {
+        revoked: probe.revoked_at.is_some(),
+        connected: probe.connected,
+        silent: probe.silent_seconds.map(since),
+        owing: probe.owing_seconds.map(since),
+        problems: probe.problems.clone(),
+        clock: probe.clock_offset_us.map(SignedDuration::from_micros),
     }
 }
 

@@ -7,7 +7,10 @@ use super::{
     Error, Event, Result, Services, commit,
     enrolment::{admitted, checked_text},
 };
-use crate::store::{self, session::Greeting};
+use crate::store::{
+    self,
+    session::{self, Greeting},
+};
 
 /// Most services that a probe may name.
 const MOST_SERVICES: usize = 256;
@@ -27,6 +30,21 @@ pub struct Hello {
     pub clock: Option<Timestamp>,
     /// Observations on its disk.
     pub spooled: u64,
+}
+
+/// What a probe says of itself again and again.
+#[derive(Debug, Clone, Default)]
+pub struct Beat {
+    /// Observations on its disk.
+    pub spooled: u64,
+    /// Observations that it has dropped since it started.
+    pub dropped: u64,
+    /// Its clock.
+    pub clock: Option<Timestamp>,
+    /// What keeps it from working, in its own words.
+    pub problems: Vec<String>,
+    /// It has handed in something new since its last beat.
+    pub progressed: bool,
 }
 
 /// An open session.
@@ -59,7 +77,7 @@ impl Services {
             version: checked_text("version", &hello.version)?,
             services: &hello.services,
             icmp: checked_text("icmp", &hello.icmp)?,
-            spooled: spooled(hello.spooled),
+            spooled: count(hello.spooled),
             clock_offset_us: offset(hello.clock),
         };
         let mut transaction = self.begin().await?;
@@ -76,15 +94,16 @@ impl Services {
     ///
     /// # Errors
     /// [`Error::Forbidden`] when the probe is revoked, [`Error::Conflict`] when another session took over.
-    pub async fn heartbeat(
-        &self,
-        session: &Session,
-        spooled_now: u64,
-        clock: Option<Timestamp>,
-    ) -> Result<()> {
+    pub async fn heartbeat(&self, session: &Session, beat: &Beat) -> Result<()> {
         let mut connection = self.connection().await?;
-        let (spooled, offset) = (spooled(spooled_now), offset(clock));
-        if store::session::touch(&mut connection, session.probe, session.id, spooled, offset).await? {
+        let noted = session::Beat {
+            spooled: count(beat.spooled),
+            dropped: count(beat.dropped),
+            clock_offset_us: offset(beat.clock),
+            problems: &beat.problems,
+            progressed: beat.progressed,
+        };
+        if store::session::touch(&mut connection, session.probe, session.id, &noted).await? {
             return Ok(());
         }
         let revoked = store::probe::is_revoked(&mut connection, session.probe).await?;
@@ -111,7 +130,7 @@ pub(super) fn taken_over() -> Error {
     Error::Conflict("another session of this probe took over".to_owned())
 }
 
-fn spooled(count: u64) -> i64 {
+fn count(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sekisho_domain::health::Bounds;
 use sekisho_proto::limits::{JOBS_PER_PROBE, TASKS_PER_JOB};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
@@ -23,6 +24,9 @@ pub struct Settings {
     /// Jobs whose probe is away for this long go to another probe of the vantage, or are missed.
     #[serde(with = "duration")]
     pub lost_grace: Duration,
+    /// A connected probe that has work, and for this long neither hands in a result nor ends a job, is stuck.
+    #[serde(with = "duration")]
+    pub stuck_after: Duration,
     /// The last observations of a job may take this long after its probe said that it is through with it; what is still
     /// missing then was refused.
     #[serde(with = "duration")]
@@ -68,6 +72,7 @@ impl Default for Settings {
             live_window: Duration::from_secs(20),
             probe_grace: Duration::from_secs(15),
             lost_grace: Duration::from_secs(60),
+            stuck_after: Duration::from_secs(5 * 60),
             result_grace: Duration::from_secs(10),
             discovery_wait: Duration::from_secs(30),
             sweep_deadline: Duration::from_secs(15 * 60),
@@ -84,6 +89,12 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// From when on a probe is late, lost or stuck.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        Bounds { late: self.heartbeat.saturating_mul(2), lost: self.lost_grace, stuck: self.stuck_after }
+    }
+
     /// Says what does not fit together.
     ///
     /// # Errors

@@ -156,6 +156,7 @@ impl Services {
         store::audit::record(&mut transaction, &actor.name, "sweep run", &object, detail).await?;
         let detail = detail_of(&mut transaction, id).await?;
         commit(transaction).await?;
+        tracing::info!(sweep = id, profile = wanted.profile, actor = actor.name, "a sweep began");
         Ok(detail)
     }
 

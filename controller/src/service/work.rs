@@ -110,7 +110,9 @@ impl Services {
                 return Err(taken_over());
             }
             let most = i64::from(self.settings().jobs_per_probe);
-            store::work::claim(&mut transaction, session.probe, session.vantage, most).await?;
+            if store::work::claim(&mut transaction, session.probe, session.vantage, most).await? > 0 {
+                store::probe::owes(&mut transaction, session.probe).await?;
+            }
             transaction.commit().await.named("committing a transaction")?;
         }
         let wait = self.settings().discovery_wait.as_secs_f64();
@@ -136,7 +138,8 @@ impl Services {
     /// When the database fails.
     pub async fn job_finished(&self, session: &Session, job: Uuid) -> Result<()> {
         let mut connection = self.connection().await?;
-        Ok(store::job::report(&mut connection, job, session.probe).await?)
+        store::job::report(&mut connection, job, session.probe).await?;
+        Ok(store::probe::ended_job(&mut connection, session.probe).await?)
     }
 }
 

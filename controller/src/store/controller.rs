@@ -48,9 +48,3 @@ pub(crate) async fn certificates(connection: &mut PgConnection) -> Result<Vec<Ve
         .await
         .named("reading the controllers' certificates")
 }
-
-/// Whether the database answers.
-pub(crate) async fn ping(connection: &mut PgConnection) -> Result<()> {
-    sqlx::query("SELECT 1").execute(connection).await.named("asking for a sign of life")?;
-    Ok(())
-}

@@ -2,6 +2,8 @@
 
 use std::{error::Error as StdError, fmt};
 
+use crate::metrics::FAILURES;
+
 /// A statement that failed, and what it was for.
 #[derive(Debug)]
 pub(crate) struct Error {
@@ -62,6 +64,13 @@ pub(crate) trait Named<T> {
 
 impl<T> Named<T> for std::result::Result<T, sqlx::Error> {
     fn named(self, operation: &'static str) -> Result<T> {
-        self.map_err(|source| Error { operation, source })
+        self.map_err(|source| {
+            let error = Error { operation, source };
+            // A constraint that says no is an answer, not a failure.
+            if error.constraint().is_none() {
+                FAILURES.count(error.is_outage());
+            }
+            error
+        })
     }
 }

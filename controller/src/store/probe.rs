@@ -16,6 +16,12 @@ pub(crate) struct Probe {
     pub(crate) services: Vec<String>,
     pub(crate) icmp: Option<String>,
     pub(crate) spooled: i64,
+    pub(crate) dropped: i64,
+    pub(crate) problems: Vec<String>,
+    /// Jobs that it has.
+    pub(crate) jobs: i64,
+    pub(crate) owing_seconds: Option<f64>,
+    pub(crate) job_ended_at: Option<Timestamp>,
     pub(crate) clock_offset_us: Option<i64>,
     pub(crate) enrolled_at: Timestamp,
     pub(crate) seen_at: Option<Timestamp>,
@@ -30,6 +36,9 @@ pub(crate) struct Probe {
 pub(crate) async fn list(connection: &mut PgConnection, prefix: &str, most: i64) -> Result<Vec<Probe>> {
     sqlx::query_as(
         "SELECT p.id, v.name AS vantage, p.host, p.version, p.services, p.icmp, p.spooled, p.clock_offset_us,
+                p.dropped, p.problems, p.job_ended_at, extract(epoch FROM now() - p.owing_since)::float8 AS owing_seconds,
+                (SELECT count(*) FROM job j
+                 WHERE j.probe_id = p.id AND j.state = 'assigned' AND j.reported_at IS NULL) AS jobs,
                 p.enrolled_at, p.seen_at, extract(epoch FROM now() - p.seen_at)::float8 AS silent_seconds,
                 p.session_id IS NOT NULL AS connected, p.controller_id, p.revoked_at,
                 (SELECT max(c.not_after) FROM certificate c WHERE c.probe_id = p.id) AS certificate_not_after
@@ -96,4 +105,28 @@ pub(crate) async fn revoke(connection: &mut PgConnection, id: Uuid) -> Result<bo
     .await
     .named("revoking a probe")?;
     Ok(changed.rows_affected() > 0)
+}
+
+/// Notes that the probe has work. The caller has locked its session.
+pub(crate) async fn owes(connection: &mut PgConnection, id: Uuid) -> Result<()> {
+    sqlx::query("UPDATE probe SET owing_since = coalesce(owing_since, now()) WHERE id = $1")
+        .bind(id)
+        .execute(connection)
+        .await
+        .named("noting that a probe has work")?;
+    Ok(())
+}
+
+/// Notes that the probe is through with a job. It still owes the others that it has.
+pub(crate) async fn ended_job(connection: &mut PgConnection, id: Uuid) -> Result<()> {
+    sqlx::query(
+        "UPDATE probe SET job_ended_at = now(), owing_since = CASE WHEN EXISTS (
+             SELECT 1 FROM job WHERE probe_id = $1 AND state = 'assigned' AND reported_at IS NULL) THEN now() END
+         WHERE id = $1",
+    )
+    .bind(id)
+    .execute(connection)
+    .await
+    .named("noting that a probe has ended a job")?;
+    Ok(())
 }

@@ -25,7 +25,10 @@ pub(crate) async fn open(
 ) -> Result<Option<i32>> {
     sqlx::query_scalar(
         "UPDATE probe SET session_id = $2, controller_id = $3, host = $4, version = $5, services = $6, icmp = $7,
-                spooled = $8, clock_offset_us = $9, seen_at = now()
+                spooled = $8, clock_offset_us = $9, seen_at = now(), problems = '{}', dropped = 0,
+                owing_since = CASE WHEN EXISTS (
+                    SELECT 1 FROM job WHERE probe_id = $1 AND state = 'assigned' AND reported_at IS NULL)
+                    THEN coalesce(owing_since, now()) END
          WHERE id = $1 AND revoked_at IS NULL RETURNING vantage_id",
     )
     .bind(probe)
@@ -42,22 +45,37 @@ pub(crate) async fn open(
     .named("opening a session")
 }
 
+/// What a probe says of itself again and again.
+pub(crate) struct Beat<'a> {
+    pub(crate) spooled: i64,
+    pub(crate) dropped: i64,
+    pub(crate) clock_offset_us: Option<i64>,
+    pub(crate) problems: &'a [String],
+    /// It has handed something in since the beat before.
+    pub(crate) progressed: bool,
+}
+
 /// Notes that the probe was heard. Says whether the session is still the probe's.
 pub(crate) async fn touch(
     connection: &mut PgConnection,
     probe: Uuid,
     session: Uuid,
-    spooled: i64,
-    clock_offset_us: Option<i64>,
+    beat: &Beat<'_>,
 ) -> Result<bool> {
     let changed = sqlx::query(
-        "UPDATE probe SET seen_at = now(), spooled = $3, clock_offset_us = coalesce($4, clock_offset_us)
+        "UPDATE probe SET seen_at = now(), spooled = $3, clock_offset_us = coalesce($4, clock_offset_us),
+                dropped = $5, problems = $6,
+                owing_since = CASE WHEN NOT $7 THEN owing_since WHEN EXISTS (
+                    SELECT 1 FROM job WHERE probe_id = $1 AND state = 'assigned' AND reported_at IS NULL) THEN now() END
          WHERE id = $1 AND session_id = $2 AND revoked_at IS NULL",
     )
     .bind(probe)
     .bind(session)
-    .bind(spooled)
-    .bind(clock_offset_us)
+    .bind(beat.spooled)
+    .bind(beat.clock_offset_us)
+    .bind(beat.dropped)
+    .bind(beat.problems)
+    .bind(beat.progressed)
     .execute(connection)
     .await
     .named("noting a heartbeat")?;

@@ -168,12 +168,17 @@ impl<'a> Controller<'a> {
         fails(self.place.sekisho().args(words))
     }
 
-    pub(crate) fn is_ready(&self) -> bool {
-        let mut stream = TcpStream::connect(self.word("web=")).unwrap();
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    /// What a listener of the ready line answers.
+    pub(crate) fn ask(&self, listener: &str, question: &str) -> String {
+        let mut stream = TcpStream::connect(self.word(listener)).unwrap();
+        stream.write_all(format!("{question}host: x\r\nconnection: close\r\n\r\n").as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        answer.starts_with("HTTP/1.1 200 ")
+        answer
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ask("web=", "GET /readyz HTTP/1.1\r\n").starts_with("HTTP/1.1 200 ")
     }
 
     /// Ends it as an operator does, and returns its log, which must tell of no error.

@@ -47,14 +47,22 @@ fn serves_answers_commands_and_stops_in_order() {
         let about = fs::metadata(place.data().join(file)).unwrap();
         assert_eq!(about.permissions().mode() & 0o777, mode, "{file}");
     }
+    assert!(controller.run(&["probe", "list", "--check"]).stdout.contains("no probes"));
     let inventory = place.write("inventory.toml", INVENTORY);
     let inventory = inventory.to_str().unwrap();
     let dry = controller.run(&["apply", inventory, "--dry-run"]);
     assert!(dry.stdout.contains("+ vantage vlan20") && dry.stdout.contains("dry run"), "{}", dry.stdout);
     assert!(controller.run(&["apply", inventory]).stdout.contains("+ vantage vlan20"));
     assert_eq!(controller.run(&["apply", inventory]).stdout, "nothing to change\n");
-    assert!(controller.run(&["probe", "list"]).stdout.contains("no probes"));
-    assert_eq!(controller.run(&["probe", "list", "--format", "json"]).stdout.trim(), "[]");
+    let listed = controller.run(&["probe", "list"]).stdout;
+    assert!(
+        listed.contains("no-probe") && listed.contains("sekisho probe token --vantage vlan20"),
+        "{listed}"
+    );
+    assert_eq!(controller.command(&["probe", "list", "--check"]).code, 2);
+    let json = controller.run(&["probe", "list", "--format", "json"]).stdout;
+    let lines: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&lines[0]["id"], &lines[0]["status"]), (&serde_json::Value::Null, &"no-probe".into()));
     let csv = controller.run(&["probe", "list", "--format", "csv"]).stdout;
     assert!(csv.starts_with("id,vantage,host,"), "{csv}");
 
@@ -391,6 +399,37 @@ fn what_cannot_be_is_told_with_what_to_do() {
     let refused = fails(place.bare().args(["matrix", "--bogus"]));
     assert!(refused.contains("--bogus"), "{refused}");
     assert!(place.bare().arg("--help").stdout(Stdio::null()).status().unwrap().success());
+}
+
+#[test]
+fn a_log_of_json_leads_from_a_request_to_its_sweep() {
+    let place = Place::new();
+    let options = ["--log-format", "json", "--metrics-listen", "127.0.0.1:0"];
+    let controller = Controller::start(&place, &options);
+    let inventory = place.write("inventory.toml", INVENTORY);
+    controller.run(&["apply", inventory.to_str().unwrap()]);
+    controller.run(&["sweep", "run"]);
+    let asked = |door: &str, token: &str| controller.ask(door, &format!("GET /metrics HTTP/1.1\r\n{token}"));
+    assert!(asked("web=", "").starts_with("HTTP/1.1 401 "));
+    let token = fs::read_to_string(place.data().join("admin.token")).unwrap();
+    for (door, token) in
+        [("web=", format!("authorization: Bearer {}\r\n", token.trim())), ("metrics=", String::new())]
+    {
+        let told = asked(door, &token);
+        assert!(
+            told.starts_with("HTTP/1.1 200 ") && told.contains("\nsekisho_build_info{version="),
+            "{door} {told}"
+        );
+        assert!(told.contains("route=\"/metrics\",status=\"401\"} 1\n"), "{door} {told}");
+    }
+    let other = controller.ask("metrics=", "GET /api/v1/probes HTTP/1.1\r\n");
+    assert!(other.starts_with("HTTP/1.1 404 "), "nothing else is told without a token: {other}");
+    let log = controller.stop();
+    let lines: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect("a log of JSON")).collect();
+    let began = lines.iter().find(|line| line["message"] == "a sweep began").unwrap();
+    assert_eq!((&began["sweep"], &began["profile"]), (&1.into(), &"domain-join".into()));
+    assert_eq!(began["span"]["request_id"].as_str().unwrap().len(), 36, "{began}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use std::{collections::BTreeSet, time::Duration};
 
-use sekisho::service::{OrderTaskKind, Settings};
+use sekisho::service::{Beat, OrderTaskKind, Settings};
 use sekisho_model::{Outcome, SweepState};
 
 use crate::fleet::{Controller, LISTED, Probe, observed, operator, results, settings, wait_for};
@@ -99,7 +99,7 @@ async fn the_jobs_of_a_lost_probe_go_to_another_one() {
         let session = other.session;
         let held = other.held.clone();
         async move {
-            services.heartbeat(&session, 0, None).await.unwrap();
+            services.heartbeat(&session, &Beat::default()).await.unwrap();
             services.work(&session, &held).await.unwrap().orders.pop()
         }
     })
@@ -171,7 +171,7 @@ async fn what_a_probe_is_through_with_and_did_not_observe_was_refused() {
     assert!(again.work().await.orders.is_empty(), "it is not sent again");
 
     let _background = controller.background();
-    controller.services.heartbeat(&again.session, 0, None).await.unwrap();
+    controller.services.heartbeat(&again.session, &Beat::default()).await.unwrap();
     let job = wait_for("the job to end", || async {
         controller.sweep(id).await.jobs.into_iter().find(|job| job.reason.as_deref() == Some("refused"))
     })

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sekisho::service::{Error, Event, ProbeStatus};
+use sekisho::service::{Beat, Error, Event, ProbeStatus};
 use uuid::Uuid;
 
 use crate::fleet::{Controller, LISTED, Probe, enrolment, operator, settings, wait_for};
@@ -116,7 +116,7 @@ async fn a_revoked_probe_can_do_nothing_any_more() {
     event.await.expect("the revocation is told to every controller");
 
     assert!(matches!(services.renew(id, b"good").await, Err(Error::Forbidden(_))));
-    assert!(matches!(services.heartbeat(&probe.session, 0, None).await, Err(Error::Forbidden(_))));
+    assert!(matches!(services.heartbeat(&probe.session, &Beat::default()).await, Err(Error::Forbidden(_))));
     assert!(matches!(services.work(&probe.session, &probe.held).await, Err(Error::Forbidden(_))));
     assert!(matches!(services.ingest(id, Vec::new()).await, Err(Error::Forbidden(_))));
     assert_eq!(services.revoked_certificates().await.unwrap().len(), 2);
@@ -130,10 +130,10 @@ async fn the_newest_session_counts() {
     let old = controller.probe("vlan20").await;
     let new = Probe::connect(&controller, old.session.probe).await;
     let services = &controller.services;
-    assert!(matches!(services.heartbeat(&old.session, 0, None).await, Err(Error::Conflict(_))));
+    assert!(matches!(services.heartbeat(&old.session, &Beat::default()).await, Err(Error::Conflict(_))));
     assert!(matches!(services.work(&old.session, &old.held).await, Err(Error::Conflict(_))));
     services.close_session(&old.session).await.unwrap();
-    services.heartbeat(&new.session, 7, None).await.unwrap();
+    services.heartbeat(&new.session, &Beat { spooled: 7, ..Beat::default() }).await.unwrap();
     assert_eq!(services.probes().await.unwrap()[0].spooled, 7);
 }
 

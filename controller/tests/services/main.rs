@@ -29,6 +29,8 @@ mod comparison;
 mod dispatch;
 mod enrolment;
 mod exports;
+mod fleet_health;
+mod health;
 mod history;
 mod inventory;
 mod link;

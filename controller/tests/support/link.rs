@@ -67,7 +67,8 @@ impl Listening {
         let router = sekisho::grpc::router(services.clone(), ended);
         tokio::spawn(router.serve_with_incoming(incoming));
         crate::fleet::wait_for("the event listener", || async {
-            services.health().await.checks[1].ok.then_some(())
+            let checks = services.health().await.checks;
+            checks.iter().any(|check| check.name == "events" && check.ok).then_some(())
         })
         .await;
         let authority = authority.certificate().to_vec();

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use crate::{
     capture::{Capture, Shelf, Written},
     convert::{self, Job, JobTask},
+    metrics::Metrics,
     net::sockets::Pair,
     resolver::Resolver,
     runner::{Engine, Gate, Observed, Target, Task},
@@ -41,6 +42,7 @@ struct Means {
     state: PathBuf,
     engine: Arc<Engine>,
     spool: Spool,
+    metrics: Metrics,
 }
 
 /// The jobs that run.
@@ -51,8 +53,8 @@ pub(super) struct Jobs {
 }
 
 impl Jobs {
-    pub(super) fn new(state: &Path, engine: Arc<Engine>, spool: Spool) -> Self {
-        let means = Means { state: state.to_owned(), engine, spool };
+    pub(super) fn new(state: &Path, engine: Arc<Engine>, spool: Spool, metrics: Metrics) -> Self {
+        let means = Means { state: state.to_owned(), engine, spool, metrics };
         Self { means, running: JoinSet::new(), by_id: HashMap::new() }
     }
 
@@ -77,6 +79,7 @@ impl Jobs {
             id
         });
         self.by_id.insert(id, handle);
+        self.means.metrics.job_begins();
         Ok(())
     }
 
@@ -93,13 +96,19 @@ impl Jobs {
         self.by_id.keys().copied().collect()
     }
 
+    fn forget(&mut self, id: Uuid) {
+        if self.by_id.remove(&id).is_some() {
+            self.means.metrics.job_ended();
+        }
+    }
+
     /// Waits for a job to end, and gives its id. Never ends while none runs.
     pub(super) async fn ended(&mut self) -> Uuid {
         loop {
             match self.running.join_next_with_id().await {
                 None => std::future::pending().await,
                 Some(Ok((_, id))) => {
-                    self.by_id.remove(&id);
+                    self.forget(id);
                     return id;
                 }
                 Some(Err(error)) => {
@@ -109,7 +118,7 @@ impl Jobs {
                         tracing::error!(%error, "a job ended abnormally");
                     }
                     if let Some(id) = id {
-                        self.by_id.remove(&id);
+                        self.forget(id);
                         return id;
                     }
                 }
@@ -245,6 +254,7 @@ impl Means {
     }
 
     async fn keep(&self, job: Uuid, observed: Observed, discovered: &[Target]) {
+        self.metrics.observed(observed.outcome);
         self.spool.append(convert::observation(job, observed, discovered)).await;
     }
 

@@ -21,8 +21,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use uuid::Uuid;
 
-use super::{Agent, End};
-use crate::{convert, identity, identity::Identity};
+use super::{Agent, End, problems::problems};
+use crate::{convert, identity, identity::Identity, scope::Scope};
 
 /// Messages on the way to the controller.
 const OUTGOING: usize = 32;
@@ -34,6 +34,8 @@ const BATCH_BYTES: usize = limits::MESSAGE_BYTES / 2;
 const FRAME_BYTES: usize = 8;
 /// Shortest time from the start of a session to a renewal.
 const RENEW_NOT_BEFORE: Duration = Duration::from_secs(10);
+/// How often the disk is written to while nothing is observed. After a failure with every heartbeat.
+const CHECK_DISK: Duration = Duration::from_secs(60);
 /// Renewal is tried again after this long.
 const RENEW_AGAIN: Duration = Duration::from_secs(60);
 
@@ -63,6 +65,7 @@ pub(super) async fn run(agent: &mut Agent, controller: &str) -> anyhow::Result<E
     };
     agent.welcomed += 1;
     let renew = renew_in(&agent.identity);
+    let _open = agent.metrics.session();
     let mut session = Session {
         agent,
         channel,
@@ -73,6 +76,7 @@ pub(super) async fn run(agent: &mut Agent, controller: &str) -> anyhow::Result<E
         batch: 0,
         cursor: 0,
         in_flight: HashMap::new(),
+        checked: None,
     };
     if session.agent.identity.trust(&welcome.trust)? {
         tracing::info!("the set of controllers changed");
@@ -142,6 +146,8 @@ struct Session<'a> {
     cursor: u64,
     /// Spool numbers of each batch that is not yet acknowledged.
     in_flight: HashMap<u64, Vec<u64>>,
+    /// When the disk was last written to for the sake of it.
+    checked: Option<Instant>,
 }
 
 impl Session<'_> {
@@ -162,6 +168,7 @@ impl Session<'_> {
                 received = incoming.message() => {
                     let Some(received) = received.map_err(refused)? else { bail!("the controller ended the session") };
                     self.heard = Instant::now();
+                    self.agent.metrics.heard();
                     self.take(received).await?;
                 }
                 _ = ticks.tick() => self.beat().await?,
@@ -194,11 +201,18 @@ impl Session<'_> {
             bail!("nothing was heard from the controller for {:.0} s", self.heard.elapsed().as_secs_f32());
         }
         self.sequence += 1;
+        let held = self.agent.spool.held().borrow().clone();
+        if held.failure.is_some() || self.checked.is_none_or(|last| last.elapsed() > CHECK_DISK) {
+            self.checked = Some(Instant::now());
+            self.agent.spool.check();
+        }
         let beat = v1::Heartbeat {
             sequence: self.sequence,
             clock: Some(convert::timestamp(Timestamp::now())),
             jobs: u32::try_from(self.agent.jobs.ids().len()).unwrap_or(u32::MAX),
-            spooled: self.agent.spool.held().borrow().rows,
+            spooled: held.rows,
+            problems: problems(&Scope::read(&self.agent.state), &held),
+            dropped: held.dropped,
         };
         self.send(FromProbe::Heartbeat(beat)).await
     }

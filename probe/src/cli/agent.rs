@@ -1,12 +1,12 @@
 //! `sekisho-probe enroll` and `sekisho-probe run`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-use crate::{agent, identity, identity::Token, scope, scope::Rule};
+use crate::{agent, identity, identity::Token, metrics::Doors, scope, scope::Rule};
 
 #[derive(Debug, Args)]
 #[command(after_help = "The token is made on the controller: sekisho probe token --vantage NAME\n\n\
@@ -29,10 +29,45 @@ pub(super) struct Enroll {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    sekisho-probe run --state-dir /var/lib/sekisho-probe\n  \
+    sekisho-probe run --state-dir /var/lib/sekisho-probe \\\n      \
+        --metrics-file /var/lib/prometheus/node-exporter/sekisho-probe.prom --log-format json")]
 pub(super) struct Run {
     /// State directory of an enrolled probe
     #[arg(long, value_name = "DIR")]
     state_dir: PathBuf,
+    /// Write numbers for Prometheus to this file, for node_exporter's textfile collector (NAME.prom)
+    #[arg(long, value_name = "FILE")]
+    metrics_file: Option<PathBuf>,
+    /// Tell numbers for Prometheus on this loopback address, /metrics, to whoever asks
+    #[arg(long, value_name = "ADDR:PORT", value_parser = loopback)]
+    metrics_listen: Option<SocketAddr>,
+    /// How to log to standard error: text or json. RUST_LOG says how much
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true, value_name = "HOW")]
+    log_format: LogFormat,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A probe never listens where another machine could ask.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr =
+        text.parse().map_err(|_| "write an IP address and a port, such as 127.0.0.1:9464".to_owned())?;
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err("a probe listens on loopback only, such as 127.0.0.1:9464; for others use --metrics-file"
+            .to_owned())
+    }
 }
 
 pub(super) fn enroll(args: Enroll) -> anyhow::Result<ExitCode> {
@@ -55,13 +90,24 @@ pub(super) fn enroll(args: Enroll) -> anyhow::Result<ExitCode> {
 
 pub(super) fn run(args: &Run) -> anyhow::Result<ExitCode> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(false)
         // A log that cannot be written must not end the probe.
-        .log_internal_errors(false)
-        .init();
-    super::runtime()?.block_on(agent::run(&args.state_dir))?;
-    Ok(ExitCode::SUCCESS)
+        .log_internal_errors(false);
+    match args.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).with_span_list(false).init(),
+    }
+    let doors = Doors { file: args.metrics_file.clone(), listen: args.metrics_listen };
+    let ended = super::runtime()?.block_on(agent::run(&args.state_dir, doors));
+    match (ended, args.log_format) {
+        (Ok(()), _) => Ok(ExitCode::SUCCESS),
+        (Err(error), LogFormat::Text) => Err(error),
+        (Err(error), LogFormat::Json) => {
+            tracing::error!(error = format!("{error:#}"), "the probe failed");
+            Ok(ExitCode::FAILURE)
+        }
+    }
 }

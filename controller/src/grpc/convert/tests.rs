@@ -155,3 +155,15 @@ fn a_fact_of_a_later_version_is_left_out() {
     later.facts[0].value = None;
     assert!(observation(later).unwrap().facts.is_empty());
 }
+
+#[test]
+fn what_keeps_a_probe_from_working_is_one_short_line_each() {
+    let long = "\u{e4}".repeat(PROBLEM_BYTES);
+    let mut problems = vec!["scope.toml:\n\tline 1\u{1b}[2J".to_owned(), long];
+    problems.resize(PROBLEMS_PER_HEARTBEAT + 5, "x".to_owned());
+    let beat = beat(v1::Heartbeat { problems, spooled: 7, dropped: 2, ..Default::default() }, true);
+    assert_eq!((beat.spooled, beat.dropped, beat.progressed), (7, 2, true));
+    assert_eq!(beat.problems.len(), PROBLEMS_PER_HEARTBEAT);
+    assert_eq!(beat.problems[0], "scope.toml: line 1 [2J");
+    assert_eq!(beat.problems[1].len(), PROBLEM_BYTES);
+}
