@@ -3,24 +3,34 @@
 //! Jobs run on whether or not a controller can be reached; what they observe goes to the spool, and from there to
 //! whichever controller answers next.
 
+mod autonomy;
 mod jobs;
+mod presence;
 mod session;
 
-use std::{collections::HashSet, path::Path, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use anyhow::Context;
+use sekisho_proto::v1;
 use tokio::signal::unix::{SignalKind, signal};
-use uuid::Uuid;
 
 use crate::{
+    convert,
     identity::Identity,
     limits,
     net::IcmpAccess,
+    plans::Plans,
     runner::{Engine, Rates},
     scope::Scope,
     spool::Spool,
 };
+use autonomy::Autonomy;
 use jobs::Jobs;
+use presence::Attendance;
 
 /// First and longest pause between two sessions. The real one is random between half of it and all of it.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
@@ -37,8 +47,8 @@ struct Agent {
     icmp: IcmpAccess,
     spool: Spool,
     jobs: Jobs,
-    /// Jobs that ended here and are still to be reported.
-    finished: HashSet<Uuid>,
+    plans: Arc<Mutex<Plans>>,
+    presence: Attendance,
     /// Sessions that reached Welcome. Resets the pause.
     welcomed: u64,
 }
@@ -63,18 +73,53 @@ pub(crate) async fn run(state: &Path) -> anyhow::Result<()> {
         );
     }
     let jobs = Jobs::new(state, Engine::new(rates, icmp), spool.clone());
-    let agent = Agent { identity, icmp, spool, jobs, finished: HashSet::new(), welcomed: 0 };
+    let plans = Arc::new(Mutex::new(Plans::open(state, identity.about.id, &identity.trust)?));
+    let presence = Attendance::default();
+    let autonomy = Autonomy::new(state, jobs.clone(), spool.clone(), plans.clone(), presence.clone());
+    let agent = Agent { identity, icmp, spool, jobs, plans, presence, welcomed: 0 };
     let mut term = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut int = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     tokio::select! {
         never = agent.stay_connected() => match never {},
+        never = autonomy.run() => match never {},
         _ = term.recv() => tracing::info!("SIGTERM: the probe ends; what it observed is in the spool"),
         _ = int.recv() => tracing::info!("SIGINT: the probe ends; what it observed is in the spool"),
     }
     Ok(())
 }
 
+/// The plans, which the agent and its autonomy share.
+fn lock(plans: &Mutex<Plans>) -> MutexGuard<'_, Plans> {
+    plans.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Agent {
+    fn plans(&self) -> MutexGuard<'_, Plans> {
+        lock(&self.plans)
+    }
+
+    /// Notes what a controller's clock says.
+    fn heard(&self, clock: Option<prost_types::Timestamp>) {
+        let clock = clock.and_then(|clock| jiff::Timestamp::new(clock.seconds, clock.nanos).ok());
+        if let Some(clock) = clock {
+            self.plans().compare(clock);
+        }
+    }
+
+    fn take_plan(&self, plan: &v1::Plan) {
+        let taken = self.plans().take(plan, &self.identity.trust);
+        match taken {
+            Ok(job) => tracing::debug!(%job, "a planned job is kept"),
+            Err(why) => tracing::error!(why, "a planned job is refused"),
+        }
+    }
+
+    fn keep_plans(&self, plans: &v1::Plans) {
+        let ids = |list: &[Vec<u8>]| list.iter().filter_map(|id| convert::uuid(id)).collect();
+        self.plans().keep_only(&ids(&plans.jobs));
+        self.presence.begun(ids(&plans.begun));
+    }
+
     async fn stay_connected(mut self) -> std::convert::Infallible {
         let mut pause = PAUSE.0;
         let mut turn = 0_usize;

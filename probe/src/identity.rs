@@ -1,6 +1,7 @@
 //! Who this probe is: its key, its certificate, and the controllers that it trusts. All in the state directory.
 
 mod enrol;
+pub(crate) mod signature;
 mod tls;
 mod token;
 

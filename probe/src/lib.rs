@@ -11,6 +11,7 @@ mod dns;
 pub mod identity;
 pub mod limits;
 pub mod net;
+mod plans;
 pub mod resolver;
 pub mod runner;
 pub mod scope;

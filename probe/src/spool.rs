@@ -1,13 +1,24 @@
 //! Observations on disk until the controller has committed them.
 //!
-//! One file of `redb`, every batch of observations one committed transaction. Bounded in rows and bytes: what comes when
-//! it is full is dropped and counted, and its task ends as missed. The oldest observations are kept, because they are
-//! the ones that nobody can make again.
+//! One file of `redb`, every batch of observations one committed transaction. Bounded in rows, bytes and age:
+//!
+//! - What comes when it is full is dropped and counted, and its task ends as missed. The oldest observations are kept,
+//!   because they are the ones that nobody can make again.
+//! - What is older than [`KEEP`] is dropped and counted: a controller has forgotten the sweep. Only a clock that goes as it did
+//!   when a controller was last heard says what is old.
+//!
+//! Both counts stand in the file, and stay. So that a person can see them while the file is this process's, `spool.json`
+//! beside it is written now and then ([`report`]).
+
+pub(crate) mod report;
+#[cfg(test)]
+mod tests;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -23,6 +34,12 @@ const TABLE: TableDefinition<u64, &[u8]> = TableDefinition::new("observation");
 const ROWS: u64 = 200_000;
 /// Most bytes of observations kept.
 const BYTES: u64 = 128 << 20;
+/// Observations older than this are dropped.
+pub(crate) const KEEP: Duration = Duration::from_secs(35 * 24 * 60 * 60);
+/// Counts of dropped observations, by why.
+const DROPPED: TableDefinition<&str, u64> = TableDefinition::new("dropped");
+const FULL: &str = "full";
+const OLD: &str = "old";
 /// Page cache of the database, bytes: the probe is meant to be small.
 const CACHE: usize = 1 << 20;
 /// Observations committed together.
@@ -35,11 +52,15 @@ const COMMANDS: usize = 512;
 pub(crate) struct Held {
     /// Observations not yet acknowledged.
     pub(crate) rows: u64,
-    bytes: u64,
+    pub(crate) bytes: u64,
     /// Highest number given so far: it grows with each observation.
     pub(crate) last: u64,
-    /// Observations dropped because the spool was full, since the start of the process.
+    /// Observations dropped because the spool was full or could not be written.
     pub(crate) dropped: u64,
+    /// Observations dropped because they were too old.
+    pub(crate) expired: u64,
+    /// When the oldest one was made, seconds since 1970.
+    pub(crate) oldest: Option<i64>,
     /// Observations of each job.
     pub(crate) jobs: Arc<HashMap<Uuid, u64>>,
 }
@@ -48,6 +69,9 @@ enum Command {
     Append(Box<v1::Observation>),
     After(u64, usize, oneshot::Sender<Vec<(u64, v1::Observation)>>),
     Forget(Vec<u64>, oneshot::Sender<()>),
+    Tasks(Uuid, oneshot::Sender<HashSet<u32>>),
+    /// Drops what was observed before that second.
+    Expire(i64),
 }
 
 /// A handle to the spool. The file belongs to a thread of its own, because committing waits for the disk.
@@ -64,11 +88,12 @@ impl Spool {
         let held = count(&database).context("cannot read the spool")?;
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (news, watched) = watch::channel(held.clone());
+        let report = report::Report::begin(state, &held);
         std::thread::Builder::new()
             .name("spool".to_owned())
             .spawn({
                 let state = state.to_owned();
-                move || Owner { state, database: Some(database), held, news }.serve(inbox)
+                move || Owner { state, database: Some(database), held, news }.serve(inbox, report)
             })
             .context("cannot start the spool's thread")?;
         Ok(Self { commands, held: watched })
@@ -103,6 +128,25 @@ impl Spool {
         }
     }
 
+    /// The tasks of a job that are held.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub(crate) async fn tasks(&self, job: Uuid) -> anyhow::Result<HashSet<u32>> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Tasks(job, reply)).await.context("the spool has ended")?;
+        answer.await.context("the spool cannot be read")
+    }
+
+    /// Drops what was observed before a time.
+    pub(crate) async fn expire(&self, before: Result<jiff::Timestamp, jiff::Error>) {
+        let Ok(before) = before.map(jiff::Timestamp::as_second) else { return };
+        let is_due = self.held.borrow().oldest.is_some_and(|oldest| oldest < before);
+        if is_due && self.commands.send(Command::Expire(before)).await.is_err() {
+            tracing::error!("the spool has ended");
+        }
+    }
+
     /// What is held, and news of it.
     pub(crate) fn held(&self) -> watch::Receiver<Held> {
         self.held.clone()
@@ -131,6 +175,7 @@ fn open(state: &Path) -> anyhow::Result<Database> {
     };
     let write = database.begin_write()?;
     write.open_table(TABLE)?;
+    write.open_table(DROPPED)?;
     write.commit()?;
     Ok(database)
 }
@@ -138,8 +183,16 @@ fn open(state: &Path) -> anyhow::Result<Database> {
 fn count(database: &Database) -> anyhow::Result<Held> {
     let mut held = Held::default();
     let mut jobs = HashMap::new();
-    for row in database.begin_read()?.open_table(TABLE)?.iter()? {
+    let read = database.begin_read()?;
+    if let Ok(dropped) = read.open_table(DROPPED) {
+        let count = |why| anyhow::Ok(dropped.get(why)?.map_or(0, |count| count.value()));
+        (held.dropped, held.expired) = (count(FULL)?, count(OLD)?);
+    }
+    for row in read.open_table(TABLE)?.iter()? {
         let (number, bytes) = row?;
+        if held.oldest.is_none() {
+            held.oldest = time_of(bytes.value());
+        }
         held.rows += 1;
         held.bytes += bytes.value().len() as u64;
         held.last = number.value();
@@ -149,6 +202,11 @@ fn count(database: &Database) -> anyhow::Result<Held> {
     }
     held.jobs = Arc::new(jobs);
     Ok(held)
+}
+
+/// When an observation was made, seconds since 1970.
+fn time_of(bytes: &[u8]) -> Option<i64> {
+    v1::Observation::decode(bytes).ok()?.observed_at.map(|at| at.seconds)
 }
 
 fn job_of(observation: &v1::Observation) -> Option<Uuid> {
@@ -165,7 +223,7 @@ struct Owner {
 }
 
 impl Owner {
-    fn serve(mut self, mut inbox: mpsc::Receiver<Command>) {
+    fn serve(mut self, mut inbox: mpsc::Receiver<Command>, mut report: report::Report) {
         let mut waiting = None;
         while let Some(command) = waiting.take().or_else(|| inbox.blocking_recv()) {
             if self.database.is_none() {
@@ -197,12 +255,17 @@ impl Owner {
                 Command::Forget(numbers, reply) => self.forget(&numbers).map(|()| {
                     reply.send(()).ok();
                 }),
+                Command::Tasks(job, reply) => self.tasks(job).map(|tasks| {
+                    reply.send(tasks).ok();
+                }),
+                Command::Expire(before) => self.expire(before),
             };
             if let Err(error) = done {
                 tracing::error!(%error, dropped = self.held.dropped, "the spool cannot be used: is the disk full?");
                 self.database = None;
             }
             self.news.send_replace(self.held.clone());
+            report.write(&self.state, &self.held);
         }
     }
 
@@ -211,8 +274,10 @@ impl Owner {
         let opened = open(&self.state).and_then(|database| Ok((count(&database)?, database)));
         match opened {
             Ok((held, database)) => {
-                let (last, dropped) = (self.held.last.max(held.last), self.held.dropped);
-                self.held = Held { last, dropped, ..held };
+                let last = self.held.last.max(held.last);
+                let (dropped, expired) =
+                    (self.held.dropped.max(held.dropped), self.held.expired.max(held.expired));
+                self.held = Held { last, dropped, expired, ..held };
                 self.database = Some(database);
                 tracing::info!(rows = self.held.rows, dropped, "the spool is open again");
             }
@@ -238,6 +303,7 @@ impl Owner {
                     continue;
                 }
                 held.last += 1;
+                held.oldest = held.oldest.or_else(|| observation.observed_at.map(|at| at.seconds));
                 table.insert(held.last, bytes.as_slice())?;
                 held.rows += 1;
                 held.bytes += size;
@@ -245,6 +311,7 @@ impl Owner {
                     *jobs.entry(job).or_insert(0) += 1;
                 }
             }
+            write.open_table(DROPPED)?.insert(FULL, held.dropped)?;
         }
         write.commit()?;
         if held.dropped > self.held.dropped {
@@ -271,7 +338,41 @@ impl Owner {
         Ok(found)
     }
 
+    fn tasks(&self, job: Uuid) -> anyhow::Result<HashSet<u32>> {
+        let mut tasks = HashSet::new();
+        if self.held.jobs.contains_key(&job) {
+            for row in self.database()?.begin_read()?.open_table(TABLE)?.iter()? {
+                let observation = v1::Observation::decode(row?.1.value()).ok();
+                tasks.extend(observation.filter(|o| job_of(o) == Some(job)).map(|o| o.task));
+            }
+        }
+        Ok(tasks)
+    }
+
+    fn expire(&mut self, before: i64) -> anyhow::Result<()> {
+        let mut old = Vec::new();
+        for row in self.database()?.begin_read()?.open_table(TABLE)?.iter()? {
+            let (number, bytes) = row?;
+            if time_of(bytes.value()).is_some_and(|at| at >= before) {
+                break;
+            }
+            old.push(number.value());
+        }
+        if old.is_empty() {
+            return Ok(());
+        }
+        let expired = self.held.expired + old.len() as u64;
+        self.remove(&old, Some(expired))?;
+        tracing::error!(dropped = old.len(), "observations that were too old to hand in are dropped");
+        Ok(())
+    }
+
     fn forget(&mut self, numbers: &[u64]) -> anyhow::Result<()> {
+        self.remove(numbers, None)
+    }
+
+    /// Removes rows; where they were too old, with the count of all that were.
+    fn remove(&mut self, numbers: &[u64], expired: Option<u64>) -> anyhow::Result<()> {
         let mut held = self.held.clone();
         let mut jobs = (*held.jobs).clone();
         let write = self.database()?.begin_write()?;
@@ -291,84 +392,15 @@ impl Owner {
                     }
                 }
             }
+            held.oldest = table.first()?.and_then(|(_, bytes)| time_of(bytes.value()));
+            if let Some(expired) = expired {
+                held.expired = expired;
+                write.open_table(DROPPED)?.insert(OLD, expired)?;
+            }
         }
         write.commit()?;
         held.jobs = Arc::new(jobs);
         self.held = held;
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn observation(job: Uuid, task: u32) -> v1::Observation {
-        v1::Observation { job: job.as_bytes().to_vec(), task, ..Default::default() }
-    }
-
-    async fn settled(spool: &Spool, rows: u64) -> Held {
-        let mut held = spool.held();
-        let wait = held.wait_for(|h| h.rows == rows);
-        tokio::time::timeout(std::time::Duration::from_secs(10), wait).await.unwrap().unwrap().clone()
-    }
-
-    #[tokio::test]
-    async fn what_is_not_forgotten_is_there_after_a_restart() {
-        let dir = tempfile::tempdir().unwrap();
-        let job = Uuid::new_v4();
-        let spool = Spool::open(dir.path()).unwrap();
-        for task in 0..10 {
-            spool.append(observation(job, task)).await;
-        }
-        let held = settled(&spool, 10).await;
-        assert_eq!(held.jobs.get(&job), Some(&10));
-        let first: Vec<u64> = spool.after(0, 4).await.unwrap().iter().map(|(n, _)| *n).collect();
-        spool.forget(first.clone()).await;
-        settled(&spool, 6).await;
-        drop(spool);
-
-        let spool = reopen(dir.path()).await;
-        let left = spool.after(0, 100).await.unwrap();
-        assert_eq!(left.iter().map(|(_, o)| o.task).collect::<Vec<_>>(), [4, 5, 6, 7, 8, 9]);
-        spool.append(observation(job, 10)).await;
-        let held = settled(&spool, 7).await;
-        assert!(first.iter().all(|n| *n < held.last), "numbers are never given twice while rows remain");
-    }
-
-    /// The thread of the old spool lets go of the file a moment after the handle.
-    async fn reopen(state: &Path) -> Spool {
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-        loop {
-            match Spool::open(state) {
-                Ok(spool) => return spool,
-                Err(error) if std::time::Instant::now() > deadline => panic!("still locked: {error}"),
-                Err(_) => tokio::task::yield_now().await,
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn a_damaged_file_is_put_aside() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(
-            dir.path().join(FILE),
-            b"this is not a database, but it is long enough to look like one",
-        )
-        .unwrap();
-        let spool = Spool::open(dir.path()).unwrap();
-        assert_eq!(spool.held().borrow().rows, 0);
-        let names: Vec<String> = std::fs::read_dir(dir.path())
-            .unwrap()
-            .map(|e| e.unwrap().file_name().into_string().unwrap())
-            .collect();
-        assert!(names.iter().any(|n| n.contains("damaged")), "{names:?}");
-    }
-
-    #[tokio::test]
-    async fn one_process_per_state_directory() {
-        let dir = tempfile::tempdir().unwrap();
-        let _spool = Spool::open(dir.path()).unwrap();
-        assert!(Spool::open(dir.path()).unwrap_err().to_string().contains("another"));
     }
 }

@@ -16,6 +16,7 @@ pub mod gaps;
 pub mod ids;
 pub mod inventory;
 pub mod plan;
+pub mod planned;
 pub mod policy;
 pub mod profile;
 #[cfg(test)]

@@ -19,7 +19,6 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
-use uuid::Uuid;
 
 use super::{Agent, End};
 use crate::{convert, identity, identity::Identity};
@@ -62,6 +61,8 @@ pub(super) async fn run(agent: &mut Agent, controller: &str) -> anyhow::Result<E
         bail!("the controller begins with another message than Welcome");
     };
     agent.welcomed += 1;
+    let presence = agent.presence.here();
+    agent.heard(welcome.clock);
     let renew = renew_in(&agent.identity);
     let mut session = Session {
         agent,
@@ -78,12 +79,14 @@ pub(super) async fn run(agent: &mut Agent, controller: &str) -> anyhow::Result<E
         tracing::info!("the set of controllers changed");
     }
     tracing::info!(controller, version = welcome.version, "session open");
-    session.serve(incoming, renew).await
+    let end = session.serve(incoming, renew).await;
+    drop(presence);
+    end
 }
 
 fn hello(agent: &Agent) -> v1::Hello {
     // Not those of which only the spool knows: they were cut short with an earlier process, and must come again.
-    let jobs = agent.jobs.ids().into_iter().chain(agent.finished.iter().copied());
+    let jobs = agent.jobs.ids().into_iter().chain(agent.jobs.finished());
     v1::Hello {
         protocol: PROTOCOL,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -93,6 +96,7 @@ fn hello(agent: &Agent) -> v1::Hello {
         jobs: jobs.take(limits::JOBS_PER_PROBE).map(|id| id.as_bytes().to_vec()).collect(),
         clock: Some(convert::timestamp(Timestamp::now())),
         spooled: agent.spool.held().borrow().rows,
+        planned: agent.plans().held.keys().map(|id| id.as_bytes().to_vec()).collect(),
     }
 }
 
@@ -153,6 +157,7 @@ impl Session<'_> {
         let mut ticks = tokio::time::interval(self.heartbeat);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut held = self.agent.spool.held();
+        let mut ends = self.agent.jobs.ends();
         let renewal = tokio::time::sleep(renew);
         tokio::pin!(renewal);
         loop {
@@ -167,9 +172,7 @@ impl Session<'_> {
                 _ = ticks.tick() => self.beat().await?,
                 () = std::future::ready(()), if may_send => self.send_batch().await?,
                 changed = held.changed(), if !may_send => changed.context("the spool has ended")?,
-                id = self.agent.jobs.ended() => {
-                    self.agent.finished.insert(id);
-                }
+                changed = ends.changed() => changed.context("the jobs have ended")?,
                 () = &mut renewal => {
                     match self.renew().await {
                         Ok(()) => return Ok(End::Renewed),
@@ -207,7 +210,10 @@ impl Session<'_> {
         match received.message {
             // A message of a later version.
             None => tracing::debug!("a message of an unknown kind is skipped"),
-            Some(FromController::Welcome(_) | FromController::Heartbeat(_)) => {}
+            Some(FromController::Welcome(_)) => {}
+            Some(FromController::Heartbeat(reply)) => self.agent.heard(reply.clock),
+            Some(FromController::Plan(plan)) => self.agent.take_plan(&plan),
+            Some(FromController::Plans(plans)) => self.agent.keep_plans(&plans),
             Some(FromController::Job(job)) => self.take_job(job).await?,
             Some(FromController::Cancel(cancel)) => {
                 if let Some(id) = convert::uuid(&cancel.job) {
@@ -230,13 +236,7 @@ impl Session<'_> {
 
     async fn take_job(&mut self, job: v1::Job) -> anyhow::Result<()> {
         let id = job.id.clone();
-        let started = convert::job(job).and_then(|job| {
-            let id = job.id;
-            self.agent.jobs.start(job)?;
-            // Sent again: what ended of it before is not its end.
-            self.agent.finished.remove(&id);
-            Ok(())
-        });
+        let started = convert::job(job).and_then(|job| self.agent.jobs.start(job));
         if let Err(why) = started {
             tracing::error!(why, "a job is refused");
             self.send(FromProbe::JobFinished(v1::JobFinished { job: id })).await?;
@@ -260,14 +260,13 @@ impl Session<'_> {
 
     /// Reports ended jobs whose observations the controller has all committed.
     async fn report_finished(&mut self) -> anyhow::Result<()> {
-        if self.agent.finished.is_empty() {
+        let finished = self.agent.jobs.finished();
+        if finished.is_empty() {
             return Ok(());
         }
         let held = self.agent.spool.held().borrow().jobs.clone();
-        let ready: Vec<Uuid> =
-            self.agent.finished.iter().filter(|id| !held.contains_key(id)).copied().collect();
-        for id in ready {
-            self.agent.finished.remove(&id);
+        for id in finished.into_iter().filter(|id| !held.contains_key(id)) {
+            self.agent.jobs.reported(id);
             tracing::info!(job = %id, "job ends");
             self.send(FromProbe::JobFinished(v1::JobFinished { job: id.as_bytes().to_vec() })).await?;
         }
