@@ -44,3 +44,5 @@ ALTER TABLE job
     ADD CONSTRAINT job_handed_in CHECK (autonomous OR handed_in_at IS NULL);
 COMMENT ON COLUMN job.autonomous IS 'A probe did it, or a part of it, by itself, since no controller gave it out.';
 COMMENT ON COLUMN job.handed_in_at IS 'When the newest of what a probe did by itself came in.';
+
+CREATE INDEX discovery_domain ON discovery (domain_id, sweep_id);

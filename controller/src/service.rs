@@ -16,6 +16,7 @@ mod matrix;
 mod observation;
 mod operator;
 mod plan;
+mod planned;
 mod probe;
 mod schedule;
 mod secret;
@@ -48,6 +49,7 @@ pub use issuer::{CertificateIssuer, IssueError, Issued};
 pub use matrix::{FRESH, Place};
 pub use observation::{Discovered, HandedIn, Ingested};
 pub use operator::Actor;
+pub use planned::{Ahead, PlannedOrder};
 pub use probe::{ProbeStatus, ProbeSummary};
 pub use schedule::{
     ForecastTarget, ForecastVantage, NextRun, PauseRequest, ScheduleDetail, SchedulePause, ScheduleRun,

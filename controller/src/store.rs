@@ -24,6 +24,7 @@ pub(crate) mod letter;
 pub(crate) mod names;
 pub mod observation;
 pub(crate) mod operator;
+pub(crate) mod plan;
 pub(crate) mod probe;
 pub(crate) mod schedule;
 pub(crate) mod schedule_run;

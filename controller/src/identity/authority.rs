@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
+    SigningKey,
 };
 use ring::rand::{SecureRandom, SystemRandom};
 use rustls_pki_types::{
@@ -128,6 +129,10 @@ impl CertificateIssuer for Authority {
         let leaf = request.signed_by(&self.issuer).map_err(failed)?;
         let chain = vec![leaf.der().to_vec(), self.certificate.to_vec()];
         Ok(Issued { chain, serial, not_before: begin, not_after: end })
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, IssueError> {
+        self.issuer.key().sign(message).map_err(|e| IssueError::Authority(Box::new(e)))
     }
 }
 

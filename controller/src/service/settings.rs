@@ -40,6 +40,9 @@ pub struct Settings {
     /// What was told of flows that were open and had not changed is kept this long. As above.
     #[serde(serialize_with = "duration::serialize", deserialize_with = "keep")]
     pub keep_open_facts: Duration,
+    /// A probe that holds the plan of a night and has had no controller for this long begins it by itself.
+    #[serde(with = "duration")]
+    pub plan_grace: Duration,
     /// How often the controller looks for work that nobody told it of.
     #[serde(with = "duration")]
     pub tick: Duration,
@@ -63,6 +66,7 @@ impl Default for Settings {
             sweep_deadline: Duration::from_secs(15 * 60),
             keep_observations: 30 * DAY,
             keep_open_facts: 7 * DAY,
+            plan_grace: Duration::from_secs(20),
             tick: Duration::from_secs(1),
             jobs_per_probe: 4,
             tasks_per_job: TASKS_PER_JOB,
