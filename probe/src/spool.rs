@@ -72,6 +72,8 @@ enum Command {
     Tasks(Uuid, oneshot::Sender<HashSet<u32>>),
     /// Drops what was observed before that second.
     Expire(i64),
+    /// Nothing but a report.
+    Report,
 }
 
 /// A handle to the spool. The file belongs to a thread of its own, because committing waits for the disk.
@@ -145,6 +147,12 @@ impl Spool {
         if is_due && self.commands.send(Command::Expire(before)).await.is_err() {
             tracing::error!("the spool has ended");
         }
+    }
+
+    /// Sees to it that a report of what is held is not old.
+    pub(crate) fn report(&self) {
+        // Where the disk is behind, a report follows anyway.
+        self.commands.try_send(Command::Report).ok();
     }
 
     /// What is held, and news of it.
@@ -259,12 +267,17 @@ impl Owner {
                     reply.send(tasks).ok();
                 }),
                 Command::Expire(before) => self.expire(before),
+                Command::Report => Ok(()),
             };
             if let Err(error) = done {
                 tracing::error!(%error, dropped = self.held.dropped, "the spool cannot be used: is the disk full?");
                 self.database = None;
             }
-            self.news.send_replace(self.held.clone());
+            self.news.send_if_modified(|told| {
+                let is_news = *told != self.held;
+                told.clone_from(&self.held);
+                is_news
+            });
             report.write(&self.state, &self.held);
         }
     }

@@ -53,6 +53,7 @@ impl Autonomy {
         loop {
             self.note_ends();
             self.look().await;
+            self.spool.report();
             tokio::select! {
                 _ = ends.changed() => {}
                 () = tokio::time::sleep(LOOK) => {}

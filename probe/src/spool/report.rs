@@ -54,18 +54,20 @@ impl Depth {
 /// Writes reports, not too often.
 pub(super) struct Report {
     written: Instant,
+    told: Held,
 }
 
 impl Report {
     pub(super) fn begin(state: &Path, held: &Held) -> Self {
         write(state, held);
-        Self { written: Instant::now() }
+        Self { written: Instant::now(), told: held.clone() }
     }
 
-    /// Writes one if the last is old, or if nothing is held: then none may follow for long.
+    /// Writes one if there is something to tell, and the last is old.
     pub(super) fn write(&mut self, state: &Path, held: &Held) {
-        if held.rows == 0 || self.written.elapsed() >= EVERY {
+        if self.told != *held && self.written.elapsed() >= EVERY {
             self.written = Instant::now();
+            self.told = held.clone();
             write(state, held);
         }
     }
