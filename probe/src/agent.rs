@@ -3,15 +3,18 @@
 //! Jobs run on whether or not a controller can be reached; what they observe goes to the spool, and from there to
 //! whichever controller answers next.
 
+mod addresses;
 mod autonomy;
+mod backoff;
 mod jobs;
 mod presence;
 mod session;
 
 use std::{
+    collections::HashSet,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::Instant,
 };
 
 use anyhow::Context;
@@ -28,12 +31,11 @@ use crate::{
     scope::Scope,
     spool::Spool,
 };
+use addresses::Addresses;
 use autonomy::Autonomy;
+use backoff::Backoff;
 use jobs::Jobs;
 use presence::Attendance;
-
-/// First and longest pause between two sessions. The real one is random between half of it and all of it.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// How a session ended, where nothing went wrong.
 enum End {
@@ -49,13 +51,18 @@ struct Agent {
     jobs: Jobs,
     plans: Arc<Mutex<Plans>>,
     presence: Attendance,
-    /// Sessions that reached Welcome. Resets the pause.
-    welcomed: u64,
+    addresses: Addresses,
+    /// When the session reached Welcome, if it did.
+    welcomed: Option<Instant>,
 }
 
 /// Runs until SIGTERM or SIGINT.
-pub(crate) async fn run(state: &Path) -> anyhow::Result<()> {
+///
+/// The controllers are those that are named, else those that the probe was enrolled with.
+pub(crate) async fn run(state: &Path, controllers: Vec<String>) -> anyhow::Result<()> {
     let identity = Identity::read(state)?;
+    let named = if controllers.is_empty() { identity.about.controllers.clone() } else { controllers };
+    let addresses = Addresses::new(state, named);
     let spool = Spool::open(state)?;
     let scope = Scope::read(state);
     match scope.problem() {
@@ -76,7 +83,7 @@ pub(crate) async fn run(state: &Path) -> anyhow::Result<()> {
     let plans = Arc::new(Mutex::new(Plans::open(state, identity.about.id, &identity.trust)?));
     let presence = Attendance::default();
     let autonomy = Autonomy::new(state, jobs.clone(), spool.clone(), plans.clone(), presence.clone());
-    let agent = Agent { identity, icmp, spool, jobs, plans, presence, welcomed: 0 };
+    let agent = Agent { identity, icmp, spool, jobs, plans, presence, addresses, welcomed: None };
     let mut term = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut int = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     tokio::select! {
@@ -120,37 +127,32 @@ impl Agent {
         self.presence.begun(ids(&plans.begun));
     }
 
+    /// A controller shuts this probe out: nothing is done for it any more.
+    fn shut_out(&self) {
+        tracing::error!("the controller refuses this probe: its plans are deleted");
+        self.plans().keep_only(&HashSet::new());
+    }
+
     async fn stay_connected(mut self) -> std::convert::Infallible {
-        let mut pause = PAUSE.0;
-        let mut turn = 0_usize;
+        let mut backoff = Backoff::default();
         loop {
-            let controllers = &self.identity.about.controllers;
-            let Some(controller) = controllers.get(turn % controllers.len().max(1)).cloned() else {
+            let Some(controller) = self.addresses.current() else {
                 tracing::error!("the state directory names no controller; enrol the probe again");
                 std::future::pending().await
             };
-            let before = self.welcomed;
+            self.welcomed = None;
             match session::run(&mut self, &controller).await {
                 Ok(End::Renewed) => {
-                    pause = PAUSE.0;
+                    backoff = Backoff::default();
                     continue;
                 }
                 Err(error) => {
                     tracing::warn!(controller, error = %format!("{error:#}"), "no session with the controller");
                 }
             }
-            if self.welcomed > before {
-                pause = PAUSE.0;
-            }
-            turn = turn.wrapping_add(1);
-            tokio::time::sleep(jittered(pause)).await;
-            pause = (pause * 2).min(PAUSE.1);
+            self.addresses.pass();
+            let lasted = self.welcomed.map(|since| since.elapsed());
+            tokio::time::sleep(backoff.after(lasted, backoff::random())).await;
         }
     }
-}
-
-/// Between half of the pause and all of it, so that a fleet does not come back in one moment.
-fn jittered(pause: Duration) -> Duration {
-    let random = u32::try_from(uuid::Uuid::new_v4().as_u128() & 0xffff).unwrap_or(0);
-    pause / 2 + (pause / 2).mul_f64(f64::from(random) / 65_536.0)
 }

@@ -83,7 +83,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Check(args) => check::run(*args),
         Command::Enroll(args) => agent::enroll(args),
-        Command::Run(args) => agent::run(&args),
+        Command::Run(args) => agent::run(args),
         Command::Spool(args) => state::spool(&args),
         Command::Plan(args) => state::plan(&args),
     };

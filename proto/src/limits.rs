@@ -29,6 +29,8 @@ pub const CSR_BYTES: usize = 8_192;
 pub const JOBS_PER_PROBE: usize = 64;
 /// Most batches that a probe sends before the first of them is acknowledged.
 pub const BATCHES_IN_FLIGHT: usize = 8;
+/// Most addresses of controllers that a probe is told.
+pub const CONTROLLERS: usize = 16;
 /// Most planned jobs that a probe keeps, and names in its Hello.
 pub const PLANNED_JOBS: usize = 256;
 /// Most bytes of planned jobs that a probe keeps.

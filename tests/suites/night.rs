@@ -110,7 +110,13 @@ fn a_night_without_a_controller_is_run_and_handed_in() {
     );
     assert_eq!(world.controller.query(&rows).unwrap(), format!("{0}|{0}", night.planned));
 
-    // Who ran it, and how late it came in.
+    is_told_as_late(&world, night, back);
+    is_as_before(&world, &before, due, back);
+    is_behind(&world, due);
+}
+
+/// Who ran it, and how late it came in.
+fn is_told_as_late(world: &World, night: &SweepSummary, back: Timestamp) {
     let shown = world.controller.ok(&["sweep", "show", &night.id.to_string(), "--format", "json"]).unwrap();
     let shown: Value = serde_json::from_str(&shown).unwrap();
     let jobs = shown["jobs"].as_array().unwrap();
@@ -119,6 +125,10 @@ fn a_night_without_a_controller_is_run_and_handed_in() {
         let handed_in: Timestamp = job["handed_in_at"].as_str().unwrap().parse().unwrap();
         assert!(job["autonomous"] == true && handed_in > back - SignedDuration::from_secs(1), "{job}");
     }
+}
+
+/// The flows came out as on the night before, and were tested while no controller was there.
+fn is_as_before(world: &World, before: &SweepSummary, due: Timestamp, back: Timestamp) {
     let (first, second) = (
         world.controller.matrix(&before.id.to_string()).unwrap(),
         world.controller.matrix("latest").unwrap(),
@@ -128,13 +138,16 @@ fn a_night_without_a_controller_is_run_and_handed_in() {
         assert_eq!(then.outcome, now.outcome, "{now:?}");
         assert!(now.observed_at.is_some_and(|at| at > due && at < back), "{now:?}");
     }
-    // Nothing is left of that night, and the next ones are held.
+}
+
+/// Nothing is left of that night, and the next ones are held.
+fn is_behind(world: &World, due: Timestamp) {
     for probe in 0..3 {
         wait_for("an empty spool and the next nights", NIGHT, || {
             let plan = world.probes[probe].ask(&world.lab, "plan")?;
             let held = plan["plans"].as_array().map_or(0, Vec::len);
-            let of_night = fates(&world, probe, due)?.contains(&"held".to_owned());
-            anyhow::ensure!(spooled(&world, probe)? == 0 && !of_night && held >= 2, "{plan}");
+            let of_night = fates(world, probe, due)?.contains(&"held".to_owned());
+            anyhow::ensure!(spooled(world, probe)? == 0 && !of_night && held >= 2, "{plan}");
             Ok(Some(()))
         })
         .unwrap();

@@ -161,6 +161,7 @@ impl Link {
             heartbeat_seconds: u32::try_from(seconds).unwrap_or(u32::MAX),
             clock: Some(convert::timestamp(Timestamp::now())),
             trust: self.services.trust().await?,
+            controllers: self.services.settings().controllers.clone(),
         }))
         .await
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sekisho_proto::limits::{JOBS_PER_PROBE, TASKS_PER_JOB};
+use sekisho_proto::limits::{CONTROLLERS, JOBS_PER_PROBE, TASKS_PER_JOB, TEXT_BYTES};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -43,6 +43,9 @@ pub struct Settings {
     /// A probe that holds the plan of a night and has had no controller for this long begins it by itself.
     #[serde(with = "duration")]
     pub plan_grace: Duration,
+    /// Where probes reach the controllers, `https://HOST:PORT`: they are told, and try these besides those that they were given.
+    #[serde(deserialize_with = "controllers")]
+    pub controllers: Vec<String>,
     /// How often the controller looks for work that nobody told it of.
     #[serde(with = "duration")]
     pub tick: Duration,
@@ -67,6 +70,7 @@ impl Default for Settings {
             keep_observations: 30 * DAY,
             keep_open_facts: 7 * DAY,
             plan_grace: Duration::from_secs(20),
+            controllers: Vec::new(),
             tick: Duration::from_secs(1),
             jobs_per_probe: 4,
             tasks_per_job: TASKS_PER_JOB,
@@ -108,6 +112,29 @@ fn keep<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error
         Ok(keep)
     } else {
         Err(D::Error::custom(format!("results are kept from 1 day to 10 years, not {keep:?}")))
+    }
+}
+
+fn controllers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let list = Vec::<String>::deserialize(deserializer)?;
+    if list.len() > CONTROLLERS {
+        return Err(D::Error::custom(format!(
+            "controllers names {}; at most {CONTROLLERS} are told",
+            list.len()
+        )));
+    }
+    let is_address = |address: &str| {
+        let place = address.strip_prefix("https://").and_then(|place| place.rsplit_once(':'));
+        place.is_some_and(|(host, port)| {
+            !host.is_empty()
+                && !host.contains('/')
+                && port.parse::<u16>().is_ok()
+                && address.len() <= TEXT_BYTES
+        })
+    };
+    match list.iter().find(|address| !is_address(address)) {
+        Some(bad) => Err(D::Error::custom(format!("controllers: {bad:?} is not https://HOST:PORT"))),
+        None => Ok(list),
     }
 }
 
@@ -164,7 +191,9 @@ mod tests {
 
     #[test]
     fn settings_are_written_as_people_write_them() {
-        let settings: Settings = toml::from_str("lost_grace = \"2m 30s\"\njobs_per_probe = 8\n").unwrap();
+        let text =
+            "lost_grace = \"2m 30s\"\njobs_per_probe = 8\ncontrollers = [\"https://[fd00::1]:7443\"]\n";
+        let settings: Settings = toml::from_str(text).unwrap();
         assert_eq!((settings.lost_grace, settings.jobs_per_probe), (Duration::from_secs(150), 8));
         assert_eq!(settings.heartbeat, Settings::default().heartbeat);
         let text = toml::to_string(&settings).unwrap();
@@ -191,6 +220,10 @@ mod tests {
             "heartbeat = \"1500ms\"",
             "jobs_per_probe = 0",
             "tasks_per_job = 2049",
+            "controllers = [\"https://a\"]",
+            "controllers = [\"http://a:1\"]",
+            "controllers = [\"https://a:7443/\"]",
+            "plan_grace = \"0s\"",
             "x = 1",
         ] {
             assert!(toml::from_str::<Settings>(text).is_err(), "{text}");

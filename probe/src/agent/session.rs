@@ -53,14 +53,15 @@ pub(super) async fn run(agent: &mut Agent, controller: &str) -> anyhow::Result<E
         .max_decoding_message_size(limits::MESSAGE_BYTES)
         .max_encoding_message_size(limits::MESSAGE_BYTES);
     let opened = tokio::time::timeout(PATIENCE, client.session(ReceiverStream::new(messages))).await;
-    let mut incoming =
-        opened.context("the controller does not open the session")?.map_err(refused)?.into_inner();
+    let opened = opened.context("the controller does not open the session")?;
+    let mut incoming = opened.map_err(|status| heed(agent, status))?.into_inner();
     let first = tokio::time::timeout(PATIENCE, incoming.message()).await;
     let first = first.context("the controller does not greet")?.map_err(refused)?;
     let Some(v1::ControllerMessage { message: Some(FromController::Welcome(welcome)) }) = first else {
         bail!("the controller begins with another message than Welcome");
     };
-    agent.welcomed += 1;
+    agent.welcomed = Some(std::time::Instant::now());
+    agent.addresses.tell(welcome.controllers);
     let presence = agent.presence.here();
     agent.heard(welcome.clock);
     let renew = renew_in(&agent.identity);
@@ -116,6 +117,14 @@ fn refused(status: tonic::Status) -> anyhow::Error {
     }
 }
 
+/// The same for a status that ends a session. A controller that is trusted says that this probe is revoked, or is none.
+fn heed(agent: &Agent, status: tonic::Status) -> anyhow::Error {
+    if status.code() == tonic::Code::PermissionDenied {
+        agent.shut_out();
+    }
+    refused(status)
+}
+
 /// Never at once: a certificate that is short or comes from a clock that is behind must not make sessions spin.
 fn renew_in(identity: &Identity) -> Duration {
     let left = identity.renew_at().as_second() - Timestamp::now().as_second();
@@ -165,7 +174,8 @@ impl Session<'_> {
                 self.in_flight.len() < limits::BATCHES_IN_FLIGHT && held.borrow().last > self.cursor;
             tokio::select! {
                 received = incoming.message() => {
-                    let Some(received) = received.map_err(refused)? else { bail!("the controller ended the session") };
+                    let received = received.map_err(|status| heed(self.agent, status))?;
+                    let Some(received) = received else { bail!("the controller ended the session") };
                     self.heard = Instant::now();
                     self.take(received).await?;
                 }

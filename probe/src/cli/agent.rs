@@ -33,6 +33,9 @@ pub(super) struct Run {
     /// State directory of an enrolled probe
     #[arg(long, value_name = "DIR")]
     state_dir: PathBuf,
+    /// Controller, https://HOST:PORT, instead of those of the enrolment; may be repeated, they are tried in turn
+    #[arg(long, value_name = "URL")]
+    controller: Vec<String>,
 }
 
 pub(super) fn enroll(args: Enroll) -> anyhow::Result<ExitCode> {
@@ -53,7 +56,7 @@ pub(super) fn enroll(args: Enroll) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn run(args: &Run) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: Run) -> anyhow::Result<ExitCode> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -62,6 +65,6 @@ pub(super) fn run(args: &Run) -> anyhow::Result<ExitCode> {
         // A log that cannot be written must not end the probe.
         .log_internal_errors(false)
         .init();
-    super::runtime()?.block_on(agent::run(&args.state_dir))?;
+    super::runtime()?.block_on(agent::run(&args.state_dir, args.controller))?;
     Ok(ExitCode::SUCCESS)
 }
