@@ -1,10 +1,12 @@
 use std::{collections::HashSet, time::Duration};
 
 use jiff::SignedDuration;
+use prost::Message as _;
 use sekisho::service::{
     Ahead, HandedIn, Order, OrderTaskKind, PauseRequest, PlannedOrder, Settings, SweepRef, SweepRequest,
 };
 use sekisho_model::SweepState;
+use sekisho_proto::v1::{self, controller_message::Message as Out};
 use uuid::Uuid;
 
 use crate::{
@@ -290,4 +292,58 @@ async fn targets_of_a_plan_are_those_that_were_found_last_and_tonight_s_are_adde
         sweep.jobs.iter().filter(|job| job.vantage == "vlan20").map(|job| job.planned).collect();
     assert_eq!(mine, [1, 12, 12], "a discovery, what was planned ahead, and what was found tonight");
     assert!(sweep.jobs.iter().any(|job| job.id == planned.order.id));
+}
+
+#[tokio::test]
+async fn plans_go_over_the_wire_signed_and_once() {
+    let listening = crate::link::listening(LISTED).await;
+    let controller = &listening.controller;
+    let (probe, identity) = listening.enrol("vlan20").await;
+    let cron = cron_ago(controller, 10).await;
+    controller.apply_schedules(&[schedule("nightly", &cron, "")]).await;
+    controller.services.plan_ahead().await.unwrap();
+    let mut link = listening.session(&identity, Vec::new()).await;
+    let authority = controller.services.trust().await.unwrap().remove(0);
+    let mut jobs = Vec::new();
+    for _ in 0..3 {
+        let Out::Plan(v1::Plan { body, signature }) = link.next().await else {
+            panic!("three plans come first")
+        };
+        let (_, certificate) = x509_parser::parse_x509_certificate(&authority).unwrap();
+        let key = &certificate.public_key().subject_public_key.data;
+        let key = ring::signature::UnparsedPublicKey::new(&ring::signature::ECDSA_P256_SHA256_ASN1, key);
+        let signed = [sekisho_proto::PLAN_CONTEXT, &body].concat();
+        assert!(key.verify(&signed, &signature).is_ok() && key.verify(&body, &signature).is_err());
+        let planned = v1::PlannedJob::decode(body.as_slice()).unwrap();
+        assert_eq!(
+            (planned.probe.as_slice(), planned.schedule.as_str()),
+            (probe.as_bytes().as_slice(), "nightly")
+        );
+        assert_eq!((planned.alone_seconds, planned.turn_seconds, planned.silent_seconds), (20, 0, 80));
+        let job = planned.job.unwrap();
+        assert_eq!((job.tasks.len(), job.seconds_left), (24, 7_200));
+        jobs.push(job.id);
+    }
+    let named = |plans: &v1::Plans| HashSet::<Vec<u8>>::from_iter(plans.jobs.iter().cloned());
+    let Out::Plans(plans) = link.next().await else { panic!("and then which of them hold") };
+    assert_eq!(named(&plans), HashSet::from_iter(jobs.iter().cloned()));
+    assert!(plans.begun.is_empty());
+    drop(link);
+
+    // What it holds it names, and is not sent again.
+    let hello = v1::Hello { protocol: 1, planned: jobs[..2].to_vec(), ..Default::default() };
+    let mut link = listening.greet(&identity, hello).await.unwrap();
+    assert!(matches!(link.next().await, Out::Welcome(_)));
+    assert!(matches!(link.next().await, Out::Plan(_)));
+    assert!(matches!(link.next().await, Out::Plans(_)));
+    // A schedule that goes takes its plans along, at once.
+    controller.apply(LISTED).await;
+    controller.services.plan_ahead().await.unwrap();
+    loop {
+        match link.next().await {
+            Out::Plans(plans) if plans.jobs.is_empty() => break,
+            Out::Plans(_) | Out::Trust(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
 }
