@@ -161,14 +161,15 @@ pub(crate) async fn delete(connection: &mut PgConnection, plan: i64) -> Result<(
     Ok(())
 }
 
-/// Deletes plans of schedules that are gone, of runs that were looked at and not begun, and of runs that are over. Says whether
-/// there were any that probes may hold.
+/// Deletes plans of schedules that are gone, of runs that were looked at and not begun, and of runs that are over and whose jobs
+/// stand. Says whether there were any that probes may hold.
 pub(crate) async fn clear(connection: &mut PgConnection) -> Result<bool> {
     let held: Vec<bool> = sqlx::query_scalar(
         "DELETE FROM plan p WHERE
-             NOT EXISTS (SELECT 1 FROM schedule c WHERE c.name = p.schedule AND (p.sweep_id IS NOT NULL
-                                                                    OR p.start_at > c.considered_until))
-             OR (p.sweep_id IS NOT NULL AND p.deadline < now())
+             (p.sweep_id IS NULL AND NOT EXISTS (SELECT 1 FROM schedule c WHERE c.name = p.schedule
+                                                   AND p.start_at > c.considered_until))
+             OR (p.deadline < now() AND EXISTS (SELECT 1 FROM sweep s WHERE s.id = p.sweep_id
+                                                  AND (s.planned_at IS NOT NULL OR s.state <> 'running')))
          RETURNING p.deadline > now()",
     )
     .fetch_all(connection)

@@ -3,7 +3,8 @@ use std::{collections::HashSet, time::Duration};
 use jiff::SignedDuration;
 use prost::Message as _;
 use sekisho::service::{
-    Ahead, HandedIn, Order, OrderTaskKind, PauseRequest, PlannedOrder, Settings, SweepRef, SweepRequest,
+    Ahead, Error, HandedIn, Order, OrderTaskKind, PauseRequest, PlannedOrder, Settings, SweepRef,
+    SweepRequest,
 };
 use sekisho_model::SweepState;
 use sekisho_proto::v1::{self, controller_message::Message as Out};
@@ -340,10 +341,40 @@ async fn plans_go_over_the_wire_signed_and_once() {
     controller.apply(LISTED).await;
     controller.services.plan_ahead().await.unwrap();
     loop {
-        match link.next().await {
-            Out::Plans(plans) if plans.jobs.is_empty() => break,
-            Out::Plans(_) | Out::Trust(_) => {}
-            other => panic!("{other:?}"),
+        let message = link.next().await;
+        assert!(matches!(message, Out::Plans(_) | Out::Trust(_)), "{message:?}");
+        if matches!(message, Out::Plans(plans) if plans.jobs.is_empty()) {
+            break;
         }
     }
+}
+
+#[tokio::test]
+async fn a_controller_that_is_killed_while_it_looks_for_targets_loses_nothing() {
+    let controller =
+        Controller::planned(SEARCHED, 10, Settings { plan_grace: Duration::from_secs(3_600), ..calm() })
+            .await;
+    let mut probe = controller.probe("vlan20").await;
+    controller.start(crate::fleet::ports()).await;
+    probe.do_everything().await;
+    controller.probe("vlan10").await.do_everything().await;
+    controller.services.plan_ahead().await.unwrap();
+    let planned = probe.next_night().await.remove(0);
+    controller.a_day_later(10).await;
+    let id = controller.newest_run("nightly").await.sweep.unwrap().id;
+    // The probe is ready before the jobs of the sweep stand: it tries again.
+    let refused = controller.services.ingest(probe.session.probe, alone(&planned.order)).await;
+    assert!(matches!(refused, Err(Error::Conflict(_))), "{refused:?}");
+    // The controllers come back when everything is over.
+    controller.change("UPDATE sweep SET deadline = now() WHERE state = 'running'").await;
+    controller.change("UPDATE plan SET deadline = now()").await;
+    controller.services.plan_ahead().await.unwrap();
+    let _background = controller.background();
+    let ingested = crate::fleet::wait_for("the jobs of the plan", || async {
+        controller.services.ingest(probe.session.probe, alone(&planned.order)).await.ok()
+    })
+    .await;
+    assert_eq!((ingested.new, ingested.dropped.len()), (12, 0));
+    let job = controller.sweep(id).await.jobs.into_iter().find(|job| job.id == planned.order.id).unwrap();
+    assert!(job.autonomous && job.observed == 12, "{job:?}");
 }
