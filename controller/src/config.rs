@@ -237,7 +237,7 @@ mod tests {
         assert_eq!(config.web_listen.port(), 3);
         assert_eq!(config.fleet_listen.port(), 2);
         assert_eq!(config.settings.heartbeat, Duration::from_secs(9));
-        assert_eq!(config.certificate_validity, Duration::from_secs(86_400));
+        assert_eq!(config.certificate_validity, Duration::from_secs(7 * 86_400));
         assert_eq!(config.log, LogFormat::Text);
     }
 

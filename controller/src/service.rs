@@ -22,6 +22,7 @@ mod notice;
 mod observation;
 mod operator;
 mod plan;
+mod planned;
 mod probe;
 mod readiness;
 mod schedule;
@@ -61,6 +62,7 @@ pub use matrix::{FRESH, Place};
 pub use notice::{Event as NoticeEvent, Notice, NoticeState, NoticeSummary};
 pub use observation::{Discovered, HandedIn, Ingested};
 pub use operator::Actor;
+pub use planned::{Ahead, PlannedOrder};
 pub use probe::ProbeSummary;
 pub use readiness::{ReadinessRequest, SweepReadiness};
 pub use schedule::{

@@ -31,6 +31,7 @@ pub(crate) mod names;
 pub(crate) mod notice;
 pub mod observation;
 pub(crate) mod operator;
+pub(crate) mod plan;
 pub(crate) mod probe;
 pub(crate) mod readiness;
 pub(crate) mod schedule;

@@ -3,33 +3,41 @@
 //! Jobs run on whether or not a controller can be reached; what they observe goes to the spool, and from there to
 //! whichever controller answers next.
 
+mod addresses;
+mod autonomy;
+mod backoff;
 mod jobs;
+mod presence;
 mod problems;
 mod session;
 
 use std::{
     collections::HashSet,
     path::{Path, PathBuf},
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use anyhow::Context;
+use sekisho_proto::v1;
 use tokio::signal::unix::{SignalKind, signal};
-use uuid::Uuid;
 
 use crate::{
+    convert,
     identity::Identity,
     limits,
     metrics::{self, Doors, Metrics},
     net::IcmpAccess,
+    plans::Plans,
     runner::{Engine, Rates},
     scope::Scope,
     spool::Spool,
 };
+use addresses::Addresses;
+use autonomy::Autonomy;
+use backoff::Backoff;
 use jobs::Jobs;
-
-/// First and longest pause between two sessions. The real one is random between half of it and all of it.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+use presence::Attendance;
 
 /// How a session ended, where nothing went wrong.
 enum End {
@@ -45,15 +53,20 @@ struct Agent {
     icmp: IcmpAccess,
     spool: Spool,
     jobs: Jobs,
-    /// Jobs that ended here and are still to be reported.
-    finished: HashSet<Uuid>,
-    /// Sessions that reached Welcome. Resets the pause.
-    welcomed: u64,
+    plans: Arc<Mutex<Plans>>,
+    presence: Attendance,
+    addresses: Addresses,
+    /// When the session reached Welcome, if it did.
+    welcomed: Option<Instant>,
 }
 
 /// Runs until SIGTERM or SIGINT.
-pub(crate) async fn run(state: &Path, doors: Doors) -> anyhow::Result<()> {
+///
+/// The controllers are those that are named, else those that the probe was enrolled with.
+pub(crate) async fn run(state: &Path, controllers: Vec<String>, doors: Doors) -> anyhow::Result<()> {
     let identity = Identity::read(state)?;
+    let named = if controllers.is_empty() { identity.about.controllers.clone() } else { controllers };
+    let addresses = Addresses::new(state, named);
     let spool = Spool::open(state)?;
     let scope = Scope::read(state);
     match scope.problem() {
@@ -73,52 +86,83 @@ pub(crate) async fn run(state: &Path, doors: Doors) -> anyhow::Result<()> {
     let metrics = Metrics::default();
     let publishing = metrics::publish(doors, metrics.clone(), spool.clone(), state).await?;
     let jobs = Jobs::new(state, Engine::new(rates, icmp), spool.clone(), metrics.clone());
+    let plans = Arc::new(Mutex::new(Plans::open(state, identity.about.id, &identity.trust)?));
+    let presence = Attendance::default();
+    let autonomy = Autonomy::new(state, jobs.clone(), spool.clone(), plans.clone(), presence.clone());
     let state = state.to_owned();
-    let agent = Agent { state, metrics, identity, icmp, spool, jobs, finished: HashSet::new(), welcomed: 0 };
+    let agent =
+        Agent { state, metrics, identity, icmp, spool, jobs, plans, presence, addresses, welcomed: None };
     let mut term = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut int = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let work = async { tokio::join!(agent.stay_connected(), publishing).0 };
     tokio::select! {
         never = work => match never {},
+        never = autonomy.run() => match never {},
         _ = term.recv() => tracing::info!("SIGTERM: the probe ends; what it observed is in the spool"),
         _ = int.recv() => tracing::info!("SIGINT: the probe ends; what it observed is in the spool"),
     }
     Ok(())
 }
 
+/// The plans, which the agent and its autonomy share.
+fn lock(plans: &Mutex<Plans>) -> MutexGuard<'_, Plans> {
+    plans.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Agent {
+    fn plans(&self) -> MutexGuard<'_, Plans> {
+        lock(&self.plans)
+    }
+
+    /// Notes what a controller's clock says.
+    fn heard(&self, clock: Option<prost_types::Timestamp>) {
+        let clock = clock.and_then(|clock| jiff::Timestamp::new(clock.seconds, clock.nanos).ok());
+        if let Some(clock) = clock {
+            self.plans().compare(clock);
+        }
+    }
+
+    fn take_plan(&self, plan: &v1::Plan) {
+        let taken = self.plans().take(plan, &self.identity.trust);
+        match taken {
+            Ok(job) => tracing::debug!(%job, "a planned job is kept"),
+            Err(why) => tracing::error!(why, "a planned job is refused"),
+        }
+    }
+
+    fn keep_plans(&self, plans: &v1::Plans) {
+        let ids = |list: &[Vec<u8>]| list.iter().filter_map(|id| convert::uuid(id)).collect();
+        self.plans().keep_only(&ids(&plans.jobs));
+        self.presence.begun(ids(&plans.begun));
+    }
+
+    /// A controller shuts this probe out: nothing is done for it any more.
+    fn shut_out(&self) {
+        tracing::error!("the controller refuses this probe: its plans are deleted");
+        self.plans().keep_only(&HashSet::new());
+    }
+
     async fn stay_connected(mut self) -> std::convert::Infallible {
-        let mut pause = PAUSE.0;
-        let mut turn = 0_usize;
+        let mut backoff = Backoff::default();
         loop {
-            let controllers = &self.identity.about.controllers;
-            let Some(controller) = controllers.get(turn % controllers.len().max(1)).cloned() else {
+            let Some(controller) = self.addresses.current() else {
                 tracing::error!("the state directory names no controller; enrol the probe again");
                 std::future::pending().await
             };
-            let before = self.welcomed;
             self.metrics.certified(self.identity.valid.1);
+            self.welcomed = None;
             match session::run(&mut self, &controller).await {
                 Ok(End::Renewed) => {
-                    pause = PAUSE.0;
+                    backoff = Backoff::default();
                     continue;
                 }
                 Err(error) => {
                     tracing::warn!(controller, error = %format!("{error:#}"), "no session with the controller");
                 }
             }
-            if self.welcomed > before {
-                pause = PAUSE.0;
-            }
-            turn = turn.wrapping_add(1);
-            tokio::time::sleep(jittered(pause)).await;
-            pause = (pause * 2).min(PAUSE.1);
+            self.addresses.pass();
+            let lasted = self.welcomed.map(|since| since.elapsed());
+            tokio::time::sleep(backoff.after(lasted, backoff::random())).await;
         }
     }
-}
-
-/// Between half of the pause and all of it, so that a fleet does not come back in one moment.
-fn jittered(pause: Duration) -> Duration {
-    let random = u32::try_from(uuid::Uuid::new_v4().as_u128() & 0xffff).unwrap_or(0);
-    pause / 2 + (pause / 2).mul_f64(f64::from(random) / 65_536.0)
 }

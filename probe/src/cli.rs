@@ -4,6 +4,7 @@
 mod agent;
 mod check;
 mod credentials;
+mod state;
 
 use std::{io::IsTerminal, process::ExitCode};
 
@@ -31,6 +32,19 @@ enum Command {
     Enroll(agent::Enroll),
     /// Serve a controller as a probe
     Run(agent::Run),
+    /// Show what is observed and no controller has committed yet
+    #[command(
+        after_help = "It also works while the agent runs. What is dropped is counted: what comes when the spool is full \
+                            (200,000 observations or 128 MiB), and what is older than 35 days.\n\nExamples:\n  \
+                            sekisho-probe spool --state-dir /var/lib/sekisho-probe\n  \
+                            sekisho-probe spool --state-dir /var/lib/sekisho-probe --format json"
+    )]
+    Spool(state::State),
+    /// List the jobs that this probe does by itself when no controller is there
+    #[command(after_help = "Examples:\n  \
+                            sekisho-probe plan --state-dir /var/lib/sekisho-probe\n  \
+                            sekisho-probe plan --state-dir /var/lib/sekisho-probe --format json")]
+    Plan(state::State),
 }
 
 /// When to colour.
@@ -69,7 +83,9 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Check(args) => check::run(*args),
         Command::Enroll(args) => agent::enroll(args),
-        Command::Run(args) => agent::run(&args),
+        Command::Run(args) => agent::run(args),
+        Command::Spool(args) => state::spool(&args),
+        Command::Plan(args) => state::plan(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("sekisho-probe: {error:#}");

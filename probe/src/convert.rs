@@ -47,10 +47,18 @@ const fn status_out(status: CheckStatus) -> v1::CheckStatus {
     }
 }
 
+/// What an observation is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) job: Uuid,
+    /// The probe began the job by itself.
+    pub(crate) autonomous: bool,
+}
+
 /// An observation for the wire.
-pub(crate) fn observation(job: Uuid, observed: Observed, discovered: &[Target]) -> v1::Observation {
+pub(crate) fn observation(origin: Origin, observed: Observed, discovered: &[Target]) -> v1::Observation {
     v1::Observation {
-        job: job.as_bytes().to_vec(),
+        job: origin.job.as_bytes().to_vec(),
         task: observed.number,
         outcome: outcome_out(observed.outcome).into(),
         by: observed.by.map(|by| by.to_string()).unwrap_or_default(),
@@ -62,6 +70,7 @@ pub(crate) fn observation(job: Uuid, observed: Observed, discovered: &[Target]) 
         observed_at: Some(timestamp(observed.observed_at)),
         discovered: discovered.iter().take(limits::TARGETS_PER_DISCOVERY).map(target).collect(),
         status: observed.status.map_or(v1::CheckStatus::Unspecified, status_out).into(),
+        autonomous: origin.autonomous,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who this probe is: its key, its certificate, and the controllers that it trusts. All in the state directory.
 
 mod enrol;
+pub(crate) mod signature;
 mod tls;
 mod token;
 
@@ -95,12 +96,11 @@ impl Identity {
         write(&state.join(PROBE), toml::to_string(about)?.as_bytes())
     }
 
-    /// When to ask for the next certificate: after two thirds of the validity.
+    /// When to ask for the next certificate: after two thirds of the validity, and after a day at the latest, so that much of it
+    /// is left when the controllers are away.
     #[must_use]
     pub fn renew_at(&self) -> Timestamp {
-        let (from, to) = self.valid;
-        let third = (to.as_second() - from.as_second()) / 3;
-        Timestamp::from_second(to.as_second() - third).unwrap_or(from)
+        renew_at(self.valid)
     }
 
     /// A signing request for a fresh key of this probe.
@@ -125,6 +125,12 @@ impl Identity {
         self.trust = new;
         Ok(true)
     }
+}
+
+fn renew_at((from, to): (Timestamp, Timestamp)) -> Timestamp {
+    const DAY: i64 = 24 * 60 * 60;
+    let two_thirds = (to.as_second() - from.as_second()) / 3 * 2;
+    Timestamp::from_second(from.as_second() + two_thirds.min(DAY)).unwrap_or(from)
 }
 
 /// A fresh key and a signing request for it. The controller takes only the public key.
@@ -218,4 +224,20 @@ pub(crate) fn create_state(state: &Path) -> anyhow::Result<()> {
 /// The host name of this machine, for people.
 pub(crate) fn host() -> String {
     nix::unistd::gethostname().map_or_else(|_| "unknown".into(), |n| n.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_renewed_while_much_of_it_is_left() {
+        let hour = 3_600;
+        for (validity, after) in
+            [(30, 20), (24 * hour, 16 * hour), (36 * hour, 24 * hour), (7 * 24 * hour, 24 * hour)]
+        {
+            let at = |second| Timestamp::from_second(second).unwrap();
+            assert_eq!(renew_at((at(1_000), at(1_000 + validity))), at(1_000 + after), "{validity}");
+        }
+    }
 }

@@ -12,6 +12,7 @@ pub mod identity;
 pub mod limits;
 mod metrics;
 pub mod net;
+mod plans;
 pub mod resolver;
 pub mod runner;
 pub mod scope;

@@ -1,16 +1,24 @@
 //! Observations on disk until the controller has committed them.
 //!
-//! One file of `redb`, every batch of observations one committed transaction. Bounded in rows and bytes: what comes when
-//! it is full is dropped and counted, and its task ends as missed. The oldest observations are kept, because they are
-//! the ones that nobody can make again.
+//! One file of `redb`, every batch of observations one committed transaction. Bounded in rows, bytes and age:
+//!
+//! - What comes when it is full is dropped and counted, and its task ends as missed. The oldest observations are kept,
+//!   because they are the ones that nobody can make again.
+//! - What is older than [`KEEP`] is dropped and counted: a controller has forgotten the sweep. Only a clock that goes as it did
+//!   when a controller was last heard says what is old.
+//!
+//! Both counts stand in the file, and stay. So that a person can see them while the file is this process's, `spool.json`
+//! beside it is written now and then ([`report`]).
 
+pub(crate) mod report;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -28,6 +36,12 @@ const CHECK: TableDefinition<(), u64> = TableDefinition::new("check");
 pub(crate) const ROWS: u64 = 200_000;
 /// Most bytes of observations kept.
 pub(crate) const BYTES: u64 = 128 << 20;
+/// Observations older than this are dropped.
+pub(crate) const KEEP: Duration = Duration::from_secs(35 * 24 * 60 * 60);
+/// Counts of dropped observations, by why.
+const DROPPED: TableDefinition<&str, u64> = TableDefinition::new("dropped");
+const FULL: &str = "full";
+const OLD: &str = "old";
 /// Page cache of the database, bytes: the probe is meant to be small.
 const CACHE: usize = 1 << 20;
 /// Observations committed together.
@@ -46,8 +60,12 @@ pub(crate) struct Held {
     pub(crate) last: u64,
     /// Why the last thing that was asked of the spool could not be done; `None`: it was done.
     pub(crate) failure: Option<String>,
-    /// Observations dropped because the spool was full or failed, since the start of the process.
+    /// Observations dropped because the spool was full or could not be written.
     pub(crate) dropped: u64,
+    /// Observations dropped because they were too old.
+    pub(crate) expired: u64,
+    /// When the oldest one was made, seconds since 1970.
+    pub(crate) oldest: Option<i64>,
     /// Observations of each job.
     pub(crate) jobs: Arc<HashMap<Uuid, u64>>,
 }
@@ -57,6 +75,11 @@ enum Command {
     After(u64, usize, oneshot::Sender<Vec<(u64, v1::Observation)>>),
     Forget(Vec<u64>, oneshot::Sender<()>),
     Check,
+    Tasks(Uuid, oneshot::Sender<HashSet<u32>>),
+    /// Drops what was observed before that second.
+    Expire(i64),
+    /// Nothing but a report.
+    Report,
 }
 
 /// A handle to the spool. The file belongs to a thread of its own, because committing waits for the disk.
@@ -73,11 +96,12 @@ impl Spool {
         let held = count(&database).context("cannot read the spool")?;
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (news, watched) = watch::channel(held.clone());
+        let report = report::Report::begin(state, &held);
         std::thread::Builder::new()
             .name("spool".to_owned())
             .spawn({
                 let state = state.to_owned();
-                move || Owner { state, database: Some(database), held, news }.serve(inbox)
+                move || Owner { state, database: Some(database), held, news }.serve(inbox, report)
             })
             .context("cannot start the spool's thread")?;
         Ok(Self { commands, held: watched })
@@ -118,6 +142,31 @@ impl Spool {
         self.commands.try_send(Command::Check).ok();
     }
 
+    /// The tasks of a job that are held.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub(crate) async fn tasks(&self, job: Uuid) -> anyhow::Result<HashSet<u32>> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Tasks(job, reply)).await.context("the spool has ended")?;
+        answer.await.context("the spool cannot be read")
+    }
+
+    /// Drops what was observed before a time.
+    pub(crate) async fn expire(&self, before: Result<jiff::Timestamp, jiff::Error>) {
+        let Ok(before) = before.map(jiff::Timestamp::as_second) else { return };
+        let is_due = self.held.borrow().oldest.is_some_and(|oldest| oldest < before);
+        if is_due && self.commands.send(Command::Expire(before)).await.is_err() {
+            tracing::error!("the spool has ended");
+        }
+    }
+
+    /// Sees to it that a report of what is held is not old.
+    pub(crate) fn report(&self) {
+        // Where the disk is behind, a report follows anyway.
+        self.commands.try_send(Command::Report).ok();
+    }
+
     /// What is held, and news of it.
     pub(crate) fn held(&self) -> watch::Receiver<Held> {
         self.held.clone()
@@ -146,6 +195,7 @@ fn open(state: &Path) -> anyhow::Result<Database> {
     };
     let write = database.begin_write()?;
     write.open_table(TABLE)?;
+    write.open_table(DROPPED)?;
     write.commit()?;
     Ok(database)
 }
@@ -153,8 +203,16 @@ fn open(state: &Path) -> anyhow::Result<Database> {
 fn count(database: &Database) -> anyhow::Result<Held> {
     let mut held = Held::default();
     let mut jobs = HashMap::new();
-    for row in database.begin_read()?.open_table(TABLE)?.iter()? {
+    let read = database.begin_read()?;
+    if let Ok(dropped) = read.open_table(DROPPED) {
+        let count = |why| anyhow::Ok(dropped.get(why)?.map_or(0, |count| count.value()));
+        (held.dropped, held.expired) = (count(FULL)?, count(OLD)?);
+    }
+    for row in read.open_table(TABLE)?.iter()? {
         let (number, bytes) = row?;
+        if held.oldest.is_none() {
+            held.oldest = time_of(bytes.value());
+        }
         held.rows += 1;
         held.bytes += bytes.value().len() as u64;
         held.last = number.value();
@@ -164,6 +222,11 @@ fn count(database: &Database) -> anyhow::Result<Held> {
     }
     held.jobs = Arc::new(jobs);
     Ok(held)
+}
+
+/// When an observation was made, seconds since 1970.
+fn time_of(bytes: &[u8]) -> Option<i64> {
+    v1::Observation::decode(bytes).ok()?.observed_at.map(|at| at.seconds)
 }
 
 fn job_of(observation: &v1::Observation) -> Option<Uuid> {
@@ -180,7 +243,7 @@ struct Owner {
 }
 
 impl Owner {
-    fn serve(mut self, mut inbox: mpsc::Receiver<Command>) {
+    fn serve(mut self, mut inbox: mpsc::Receiver<Command>, mut report: report::Report) {
         let mut waiting = None;
         while let Some(command) = waiting.take().or_else(|| inbox.blocking_recv()) {
             let closed = self.database.is_none();
@@ -214,6 +277,11 @@ impl Owner {
                     reply.send(()).ok();
                 }),
                 Command::Check => self.check(),
+                Command::Tasks(job, reply) => self.tasks(job).map(|tasks| {
+                    reply.send(tasks).ok();
+                }),
+                Command::Expire(before) => self.expire(before),
+                Command::Report => Ok(()),
             };
             // What closed it says more than that it is closed.
             let before = self.held.failure.take().filter(|_| closed);
@@ -223,7 +291,12 @@ impl Owner {
                 tracing::error!(%error, dropped = self.held.dropped, "the spool cannot be used: is the disk full?");
                 self.database = None;
             }
-            self.news.send_replace(self.held.clone());
+            self.news.send_if_modified(|told| {
+                let is_news = *told != self.held;
+                told.clone_from(&self.held);
+                is_news
+            });
+            report.write(&self.state, &self.held);
         }
     }
 
@@ -232,8 +305,10 @@ impl Owner {
         let opened = open(&self.state).and_then(|database| Ok((count(&database)?, database)));
         match opened {
             Ok((held, database)) => {
-                let (last, dropped) = (self.held.last.max(held.last), self.held.dropped);
-                self.held = Held { last, dropped, ..held };
+                let last = self.held.last.max(held.last);
+                let (dropped, expired) =
+                    (self.held.dropped.max(held.dropped), self.held.expired.max(held.expired));
+                self.held = Held { last, dropped, expired, ..held };
                 self.database = Some(database);
                 tracing::info!(rows = self.held.rows, dropped, "the spool is open again");
             }
@@ -259,6 +334,7 @@ impl Owner {
                     continue;
                 }
                 held.last += 1;
+                held.oldest = held.oldest.or_else(|| observation.observed_at.map(|at| at.seconds));
                 table.insert(held.last, bytes.as_slice())?;
                 held.rows += 1;
                 held.bytes += size;
@@ -266,6 +342,7 @@ impl Owner {
                     *jobs.entry(job).or_insert(0) += 1;
                 }
             }
+            write.open_table(DROPPED)?.insert(FULL, held.dropped)?;
         }
         write.commit()?;
         if held.dropped > self.held.dropped {
@@ -302,7 +379,41 @@ impl Owner {
         Ok(found)
     }
 
+    fn tasks(&self, job: Uuid) -> anyhow::Result<HashSet<u32>> {
+        let mut tasks = HashSet::new();
+        if self.held.jobs.contains_key(&job) {
+            for row in self.database()?.begin_read()?.open_table(TABLE)?.iter()? {
+                let observation = v1::Observation::decode(row?.1.value()).ok();
+                tasks.extend(observation.filter(|o| job_of(o) == Some(job)).map(|o| o.task));
+            }
+        }
+        Ok(tasks)
+    }
+
+    fn expire(&mut self, before: i64) -> anyhow::Result<()> {
+        let mut old = Vec::new();
+        for row in self.database()?.begin_read()?.open_table(TABLE)?.iter()? {
+            let (number, bytes) = row?;
+            if time_of(bytes.value()).is_some_and(|at| at >= before) {
+                break;
+            }
+            old.push(number.value());
+        }
+        if old.is_empty() {
+            return Ok(());
+        }
+        let expired = self.held.expired + old.len() as u64;
+        self.remove(&old, Some(expired))?;
+        tracing::error!(dropped = old.len(), "observations that were too old to hand in are dropped");
+        Ok(())
+    }
+
     fn forget(&mut self, numbers: &[u64]) -> anyhow::Result<()> {
+        self.remove(numbers, None)
+    }
+
+    /// Removes rows; where they were too old, with the count of all that were.
+    fn remove(&mut self, numbers: &[u64], expired: Option<u64>) -> anyhow::Result<()> {
         let mut held = self.held.clone();
         let mut jobs = (*held.jobs).clone();
         let write = self.database()?.begin_write()?;
@@ -321,6 +432,11 @@ impl Owner {
                         jobs.remove(&job);
                     }
                 }
+            }
+            held.oldest = table.first()?.and_then(|(_, bytes)| time_of(bytes.value()));
+            if let Some(expired) = expired {
+                held.expired = expired;
+                write.open_table(DROPPED)?.insert(OLD, expired)?;
             }
         }
         write.commit()?;

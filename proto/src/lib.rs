@@ -23,3 +23,6 @@ pub const PROTOCOL: u32 = 1;
 /// DNS name in every controller's server certificate. Probes verify this name and the pinned CA, never the host name
 /// that they dialled, so a controller may move or stand behind a load balancer.
 pub const CONTROLLER_NAME: &str = "controller.sekisho.internal";
+
+/// What is signed of a plan begins with this, so that its signature is none of anything else.
+pub const PLAN_CONTEXT: &[u8] = b"sekisho plan v1\0";

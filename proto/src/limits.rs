@@ -33,3 +33,9 @@ pub const BATCHES_IN_FLIGHT: usize = 8;
 pub const PROBLEMS_PER_HEARTBEAT: usize = 8;
 /// Longest text of a problem, bytes; a longer one is cut.
 pub const PROBLEM_BYTES: usize = 512;
+/// Most addresses of controllers that a probe is told.
+pub const CONTROLLERS: usize = 16;
+/// Most planned jobs that a probe keeps, and names in its Hello.
+pub const PLANNED_JOBS: usize = 256;
+/// Most bytes of planned jobs that a probe keeps.
+pub const PLANNED_BYTES: u64 = 32 << 20;

@@ -68,6 +68,16 @@ impl Probe {
         Ok(())
     }
 
+    /// What a command of the probe's says of its state, as JSON.
+    ///
+    /// # Errors
+    /// The command fails.
+    pub fn ask(&self, lab: &Lab, command: &str) -> anyhow::Result<serde_json::Value> {
+        let output = self.command(lab, &[command, "--format", "json"])?.output()?;
+        ensure!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
     fn log_file(&self) -> PathBuf {
         self.state.with_extension("log")
     }

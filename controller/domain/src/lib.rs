@@ -19,6 +19,7 @@ pub mod health;
 pub mod ids;
 pub mod inventory;
 pub mod plan;
+pub mod planned;
 pub mod policy;
 pub mod profile;
 pub mod readiness;

@@ -86,6 +86,7 @@ pub(crate) fn result(job: Uuid, task: u32, letter: u8, at: jiff::Timestamp, dice
         observed_at: Some(at),
         discovered: Vec::new(),
         status: None,
+        autonomous: false,
     }
 }
 

@@ -45,6 +45,7 @@ async fn consider(services: &Services, mut shutdown: watch::Receiver<bool>) {
                     | Event::JobsCancelled { .. }
                     | Event::SessionOpened { .. }
                     | Event::ProbeRevoked { .. }
+                    | Event::PlansChanged
                     | Event::TrustChanged,
                 ) => false,
                 Err(RecvError::Closed) => return,

@@ -9,7 +9,7 @@ use super::{
     connection::Global,
     matrix,
     output::{self, Format, FormatArg},
-    table::{Column, integer, text, time, word},
+    table::{Column, flag, integer, text, time, word},
     watch,
 };
 use crate::service::{JobKind, JobState, JobSummary, SweepDetail, SweepPhase, SweepRef, SweepRequest};
@@ -210,6 +210,8 @@ const JOBS: &[Column<JobSummary>] = &[
     integer("missed", |job| Some(job.missed)),
     text("reason", |job| job.reason.clone()),
     text("probe", |job| word(job.probe)),
+    flag("autonomous", |job| Some(job.autonomous)),
+    time("handed_in_at", |job| job.handed_in_at),
 ];
 
 const fn kind(kind: JobKind) -> &'static str {

@@ -10,7 +10,7 @@ use sekisho_model::{Attempt, CheckStatus, Fact, Facts, Outcome};
 use sekisho_proto::{
     limits::{
         ATTEMPTS_PER_OBSERVATION, DNS_SERVERS_PER_TASK, FACT_BYTES, FACTS_PER_OBSERVATION, JOBS_PER_PROBE,
-        PROBLEM_BYTES, PROBLEMS_PER_HEARTBEAT, TARGETS_PER_DISCOVERY, TEXT_BYTES,
+        PLANNED_JOBS, PROBLEM_BYTES, PROBLEMS_PER_HEARTBEAT, TARGETS_PER_DISCOVERY, TEXT_BYTES,
     },
     v1,
 };
@@ -19,17 +19,24 @@ use uuid::Uuid;
 /// Longest word: a name of a fact, a signal.
 const WORD_BYTES: usize = 64;
 
-use crate::service::{Beat, Discovered, HandedIn, Hello, Order, OrderTask, OrderTaskKind};
+use crate::service::{Beat, Discovered, HandedIn, Hello, Order, OrderTask, OrderTaskKind, PlannedOrder};
 
-/// What a probe says of itself, and the jobs that it has.
-pub(super) fn hello(hello: v1::Hello) -> Result<(Hello, HashSet<Uuid>), String> {
-    let v1::Hello { protocol: _, version, host, services, icmp, jobs, clock, spooled } = hello;
+/// What a probe says of itself, the jobs that it has, and the planned ones that it holds.
+pub(super) fn hello(hello: v1::Hello) -> Result<(Hello, HashSet<Uuid>, HashSet<Uuid>), String> {
+    let v1::Hello { protocol: _, version, host, services, icmp, jobs, clock, spooled, planned } = hello;
+    if planned.len() > PLANNED_JOBS {
+        return Err(format!(
+            "Hello names {} planned jobs; at most {PLANNED_JOBS} are allowed",
+            planned.len()
+        ));
+    }
     if jobs.len() > JOBS_PER_PROBE {
         return Err(format!("Hello names {} jobs; at most {JOBS_PER_PROBE} are allowed", jobs.len()));
     }
     let jobs = jobs.iter().map(|job| uuid(job)).collect::<Result<_, _>>()?;
+    let planned = planned.iter().map(|job| uuid(job)).collect::<Result<_, _>>()?;
     let clock = clock.as_ref().and_then(time);
-    Ok((Hello { version, host, services, icmp, clock, spooled }, jobs))
+    Ok((Hello { version, host, services, icmp, clock, spooled }, jobs, planned))
 }
 
 /// What a probe says of itself again and again.
@@ -84,6 +91,7 @@ fn handed_in(job: Uuid, observation: v1::Observation) -> Result<HandedIn, String
         observed_at,
         discovered,
         status,
+        autonomous,
     } = observation;
     at_most("facts", facts.len(), FACTS_PER_OBSERVATION)?;
     at_most("attempts", evidence.len(), ATTEMPTS_PER_OBSERVATION)?;
@@ -101,6 +109,7 @@ fn handed_in(job: Uuid, observation: v1::Observation) -> Result<HandedIn, String
         observed_at: observed_at.as_ref().and_then(time),
         discovered: discovered.into_iter().map(target).collect::<Result<_, _>>()?,
         status: self::status(status)?,
+        autonomous,
     })
 }
 
@@ -249,6 +258,23 @@ pub(super) fn job(order: Order) -> v1::Job {
         seconds_left: order.seconds_left,
         targets: targets.collect(),
         tasks: order.tasks.into_iter().map(task).collect(),
+    }
+}
+
+/// The body of a plan for a probe.
+pub(super) fn planned(probe: Uuid, planned: PlannedOrder, now: Timestamp) -> v1::PlannedJob {
+    let seconds = |time: std::time::Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+    v1::PlannedJob {
+        probe: probe.into_bytes().to_vec(),
+        schedule: planned.schedule,
+        due: Some(timestamp(planned.due)),
+        start: Some(timestamp(planned.start)),
+        end: Some(timestamp(planned.deadline)),
+        alone_seconds: seconds(planned.alone),
+        turn_seconds: seconds(planned.turn),
+        silent_seconds: seconds(planned.silent),
+        made_at: Some(timestamp(now)),
+        job: Some(job(planned.order)),
     }
 }
 

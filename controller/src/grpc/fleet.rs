@@ -79,16 +79,18 @@ impl Fleet {
         if protocol == 0 {
             return Err(Status::failed_precondition("the probe speaks no version of the contract"));
         }
-        let (hello, held) = convert::hello(hello).map_err(Status::invalid_argument)?;
+        let (hello, held, planned) = convert::hello(hello).map_err(Status::invalid_argument)?;
         // Listened to before the session opens, so that nothing is missed in between.
         let events = self.services.subscribe();
         let session = self.services.open_session(probe, &hello).await.map_err(|error| status(&error))?;
         tracing::info!(%probe, host = hello.host, version = hello.version, "a session began");
+        self.services.take_over(&session, &held).await.map_err(|error| status(&error))?;
         let (outgoing, messages) = mpsc::channel(OUTGOING);
         let link = session::Link {
             services: self.services.clone(),
             session,
             held,
+            plans: session::Plans::of(planned),
             protocol,
             incoming,
             outgoing,

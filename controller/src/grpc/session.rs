@@ -1,10 +1,15 @@
 //! One session: messages in, events in, messages out. All decisions are the services'.
 
-use std::{collections::HashSet, error::Error as _, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    error::Error as _,
+    time::Duration,
+};
 
 use jiff::Timestamp;
+use prost::Message as _;
 use sekisho_proto::{
-    limits::OBSERVATIONS_PER_BATCH,
+    limits::{MESSAGE_BYTES, OBSERVATIONS_PER_BATCH},
     v1::{self, controller_message::Message as Out, probe_message::Message as In},
 };
 use tokio::{
@@ -19,8 +24,13 @@ use crate::service::{Error, Event, Services, Session};
 
 /// How often a session looks for work that nobody told it of.
 const LOOK: Duration = Duration::from_secs(2);
+/// How often it looks whether the probe holds the right plans.
+const LOOK_AT_PLANS: Duration = Duration::from_secs(30);
 /// Silence that ends a session, in heartbeats.
 const MISSED_HEARTBEATS: u32 = 3;
+
+/// Bytes around a plan in its message, at most.
+const FRAME: usize = 64;
 
 /// Everything that one session has.
 pub(super) struct Link {
@@ -28,6 +38,8 @@ pub(super) struct Link {
     pub(super) session: Session,
     /// Jobs that the probe has.
     pub(super) held: HashSet<Uuid>,
+    /// Planned jobs that it holds.
+    pub(super) plans: Plans,
     pub(super) protocol: u32,
     pub(super) incoming: Streaming<v1::ProbeMessage>,
     pub(super) outgoing: mpsc::Sender<Result<v1::ControllerMessage, Status>>,
@@ -35,6 +47,21 @@ pub(super) struct Link {
     pub(super) shutdown: watch::Receiver<bool>,
     /// The probe has handed in something new since its last heartbeat.
     pub(super) progressed: bool,
+}
+
+/// What a probe holds for the nights on which no controller is there.
+pub(super) struct Plans {
+    held: HashSet<Uuid>,
+    /// What it was told last to hold, and of what the run has begun.
+    told: Option<(BTreeSet<Uuid>, BTreeSet<Uuid>)>,
+}
+
+impl Plans {
+    /// Of a probe that holds these. One that holds none need not be told to.
+    pub(super) fn of(held: HashSet<Uuid>) -> Self {
+        let told = held.is_empty().then(Default::default);
+        Self { held, told }
+    }
 }
 
 /// Why a session ends.
@@ -89,6 +116,10 @@ impl Link {
     async fn exchange(&mut self) -> Result<(), End> {
         self.welcome().await?;
         let mut heard = Instant::now();
+        // A controller that cannot read the plans says nothing of them: the probe goes by those that it holds.
+        ride_out(self.plan().await)?;
+        let mut plans = interval(LOOK_AT_PLANS);
+        plans.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -109,6 +140,7 @@ impl Link {
                     Ok(None) | Err(_) => return Ok(()),
                 },
                 _ = look.tick() => ride_out(self.work().await)?,
+                _ = plans.tick() => ride_out(self.plan().await)?,
                 () = tokio::time::sleep_until(deadline) => {
                     return Err(End::Told(Status::deadline_exceeded("nothing was heard for three heartbeats")));
                 }
@@ -132,6 +164,7 @@ impl Link {
             heartbeat_seconds: u32::try_from(seconds).unwrap_or(u32::MAX),
             clock: Some(convert::timestamp(Timestamp::now())),
             trust: self.services.trust().await?,
+            controllers: self.services.settings().controllers.clone(),
         }))
         .await
     }
@@ -207,8 +240,10 @@ impl Link {
                 self.work().await
             }
             Ok(Event::TrustChanged) => self.trust().await,
+            Ok(Event::PlansChanged) => self.plan().await,
             Ok(Event::Resync) | Err(broadcast::error::RecvError::Lagged(_)) => {
                 self.trust().await?;
+                self.plan().await?;
                 self.work().await
             }
             Ok(
@@ -225,6 +260,31 @@ impl Link {
     async fn trust(&self) -> Result<(), End> {
         let trust = self.services.trust().await?;
         self.send(Out::Trust(v1::Trust { trust })).await
+    }
+
+    /// Sends what the probe does not hold yet for the nights to come, and tells it what to hold.
+    async fn plan(&mut self) -> Result<(), End> {
+        let ahead = self.services.ahead(&self.session, &self.plans.held).await?;
+        for planned in ahead.new {
+            let id = planned.order.id;
+            let body = convert::planned(self.session.probe, planned, Timestamp::now()).encode_to_vec();
+            let signature = self.services.sign_plan(&body)?;
+            let plan = v1::Plan { body, signature };
+            if plan.encoded_len() + FRAME > MESSAGE_BYTES {
+                tracing::warn!(job = %id, bytes = plan.encoded_len(), "a planned job does not fit in a message");
+                continue;
+            }
+            self.send(Out::Plan(plan)).await?;
+            self.plans.held.insert(id);
+        }
+        let told = (ahead.hold, ahead.begun);
+        if self.plans.told.as_ref() != Some(&told) {
+            let ids = |jobs: &BTreeSet<Uuid>| jobs.iter().map(|job| job.into_bytes().to_vec()).collect();
+            self.send(Out::Plans(v1::Plans { jobs: ids(&told.0), begun: ids(&told.1) })).await?;
+            self.plans.held.retain(|job| told.0.contains(job));
+            self.plans.told = Some(told);
+        }
+        Ok(())
     }
 
     /// Sends what the probe does not have yet, and takes back what it should not have.

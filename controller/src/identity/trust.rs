@@ -61,6 +61,7 @@ impl Trust {
                         Event::JobQueued { .. }
                         | Event::JobsCancelled { .. }
                         | Event::SessionOpened { .. }
+                        | Event::PlansChanged
                         | Event::SweepChanged { .. },
                     ) => continue,
                     Err(broadcast::error::RecvError::Closed) => return,

@@ -34,4 +34,11 @@ pub trait CertificateIssuer: Send + Sync {
     /// # Errors
     /// When the request cannot be read or its key is not acceptable, and when signing fails.
     fn issue(&self, csr_der: &[u8], probe: Uuid, now: Timestamp) -> Result<Issued, IssueError>;
+
+    /// A signature of a message by the key of the authority, ECDSA P-256 over SHA-256 in ASN.1. The caller says in the message
+    /// what it is for.
+    ///
+    /// # Errors
+    /// When signing fails.
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, IssueError>;
 }

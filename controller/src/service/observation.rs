@@ -50,6 +50,8 @@ pub struct HandedIn {
     pub discovered: Vec<Discovered>,
     /// How a check of a vantage ended; `None` for anything else, and where the probe could not do the check.
     pub status: Option<CheckStatus>,
+    /// The probe did the job by itself.
+    pub autonomous: bool,
 }
 
 /// A domain controller that a discovery found.
@@ -78,11 +80,16 @@ impl Services {
     /// # Errors
     /// [`super::Error::Forbidden`] when the probe is not known or revoked, or the database fails: then nothing is written.
     pub async fn ingest(&self, probe: Uuid, batch: Vec<HandedIn>) -> Result<Ingested> {
+        let ids: BTreeSet<Uuid> = batch.iter().map(|result| result.job).collect();
+        let ids: Vec<Uuid> = ids.into_iter().collect();
+        let alone: BTreeSet<Uuid> =
+            batch.iter().filter(|result| result.autonomous).map(|result| result.job).collect();
+        if !alone.is_empty() {
+            self.begin_planned(&ids).await?;
+        }
         let mut transaction = self.begin().await?;
         let revoked = store::probe::is_revoked(&mut transaction, probe).await?;
         admitted(probe, revoked)?;
-        let ids: BTreeSet<Uuid> = batch.iter().map(|result| result.job).collect();
-        let ids: Vec<Uuid> = ids.into_iter().collect();
         let jobs = store::job::lock(&mut transaction, &ids, probe).await?;
         let sorted = sort(batch, &jobs);
         let mut counts = sorted.flows.write(&mut transaction).await?;
@@ -94,6 +101,9 @@ impl Services {
             if discover(&mut transaction, probe, discovery, found).await? {
                 count(&mut counts, discovery.job);
             }
+        }
+        for (job, counted) in &mut counts {
+            counted.autonomous = alone.contains(job);
         }
         let ended = store::job::count_observed(&mut transaction, &counts).await?;
         commit(transaction).await?;
@@ -113,7 +123,7 @@ impl Services {
 }
 
 fn count(counts: &mut BTreeMap<Uuid, Counted>, job: Uuid) {
-    let counted = counts.entry(job).or_insert(Counted { new: 0, outcomes: None });
+    let counted = counts.entry(job).or_insert(Counted { new: 0, outcomes: None, autonomous: false });
     counted.new = counted.new.saturating_add(1);
 }
 

@@ -13,7 +13,7 @@ use sekisho_proto::limits;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Event, Result, Services, commit, sweep::strange};
+use super::{Event, Result, Services, commit, planned::job_of, sweep::strange};
 use crate::store::{self, job::NewChecks, sweep::Locked, target::Target};
 use content::Content;
 
@@ -71,27 +71,31 @@ impl Services {
             }
         }
         let mut content = Content::of(connection, sweep, &locked).await?;
+        let adopted = adopt(connection, sweep, &mut content).await?;
         let mut notes = Vec::from_iter(without_targets(connection, sweep, &locked, &content).await?);
         notes.extend(within_bounds(connection, sweep, &mut content).await?);
         notes.extend(content.without_flow());
         let note = Some(notes.join("; ")).filter(|note| !note.is_empty());
         store::sweep::set_planned(connection, sweep, note.as_deref()).await?;
-        if content.tasks() == 0 {
+        if content.tasks() == 0 && adopted.vantages.is_empty() {
             store::sweep::set_state(connection, sweep, SweepState::Partial.word()).await?;
         }
         let tasks_per_job = self.settings().tasks_per_job;
         let limits =
             |tasks: usize| Limits { tasks: tasks_per_job.min(tasks), targets: limits::TARGETS_PER_JOB };
         let mut vantages = BTreeSet::new();
-        // Checks first: they are few, take as long as flows do, and so run beside them.
-        for job in content.checks(limits(limits::CHECKS_PER_JOB)) {
-            queue_checks(connection, sweep, &job).await?;
-            vantages.insert(job.vantage);
-        }
+        vantages.extend(adopted.vantages.iter().copied());
         let numbers = store::service::numbers(connection, &locked.services).await?;
-        for job in content.flows(limits(limits::TASKS_PER_JOB)) {
-            queue_flows(connection, sweep, &numbers, &job).await?;
-            vantages.insert(job.vantage);
+        for content in content.beyond(&adopted.targets, &adopted.vantages) {
+            // Checks first: they are few, take as long as flows do, and so run beside them.
+            for job in content.checks(limits(limits::CHECKS_PER_JOB)) {
+                queue_checks(connection, sweep, &job).await?;
+                vantages.insert(job.vantage);
+            }
+            for job in content.flows(limits(limits::TASKS_PER_JOB)) {
+                queue_flows(connection, sweep, &numbers, &job).await?;
+                vantages.insert(job.vantage);
+            }
         }
         for VantageId(vantage) in vantages {
             store::event::send(connection, Event::JobQueued { vantage }).await?;
@@ -99,6 +103,34 @@ impl Services {
         store::event::send(connection, Event::SweepChanged { sweep }).await?;
         Ok(())
     }
+}
+
+/// What is queued by a plan: at these vantages these targets.
+#[derive(Default)]
+struct Adopted {
+    vantages: BTreeSet<VantageId>,
+    targets: BTreeSet<i32>,
+}
+
+/// Queues the jobs that probes hold, under the numbers that they know, and takes what they test into the content.
+async fn adopt(connection: &mut PgConnection, sweep: i64, content: &mut Content) -> Result<Adopted> {
+    let Some(plan) = store::plan::of_sweep(connection, sweep).await? else { return Ok(Adopted::default()) };
+    let parts = store::plan::parts(connection, plan.number).await?;
+    let known = parts.iter().flat_map(|part| part.task_targets.iter().flatten().chain(&part.known_targets));
+    let targets: BTreeSet<i32> = known.copied().collect();
+    let vantages: BTreeSet<VantageId> =
+        plan.vantage_ids.iter().copied().map(VantageId).filter(|vantage| content.has(*vantage)).collect();
+    let mut jobs = Vec::new();
+    for VantageId(vantage) in &vantages {
+        for part in &parts {
+            let id = job_of(plan.number, part.part, *vantage)?;
+            jobs.push(store::plan::Adopted { id, vantage: *vantage, part: part.part });
+        }
+    }
+    store::plan::queue(connection, plan.number, sweep, &jobs).await?;
+    let ids = Vec::from_iter(targets.iter().copied());
+    content.include(store::target::of_ids(connection, &ids).await?);
+    Ok(Adopted { vantages, targets })
 }
 
 /// Leaves out what makes the sweep too large: targets that few have named, and where that is not enough, everything.

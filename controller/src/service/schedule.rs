@@ -1,6 +1,7 @@
 //! Schedules: shown, paused, resumed, and run by hand. When they run by themselves is decided in
 //! [`sekisho_domain::schedule`], and done in `due.rs`.
 
+mod ahead;
 mod due;
 mod forecast;
 mod show;
@@ -59,7 +60,7 @@ impl Services {
         let schedule = &standing.definition.0;
         let wanted = wanted(&mut transaction, schedule).await?;
         let deadline = schedule.window.length().unsigned_abs();
-        let begin = Begin { actor: &actor.name, schedule: None, deadline };
+        let begin = Begin { actor: &actor.name, schedule: None, deadline, plan: None, since: None };
         let sweep = self.begin_sweep(&mut transaction, &wanted, &begin).await?;
         let due = standing.now.to_jiff();
         let run = NewRun { due, state: "started", reason: None, detail: None, sweep: Some(sweep) };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sekisho_domain::health::Bounds;
-use sekisho_proto::limits::{JOBS_PER_PROBE, TASKS_PER_JOB};
+use sekisho_proto::limits::{CONTROLLERS, JOBS_PER_PROBE, TASKS_PER_JOB, TEXT_BYTES};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -44,6 +44,12 @@ pub struct Settings {
     /// Attempts of flows that had not changed, and facts of those that are open, are kept this long. As above.
     #[serde(serialize_with = "duration::serialize", deserialize_with = "keep")]
     pub keep_details: Duration,
+    /// A probe that holds the plan of a night and has had no controller for this long begins it by itself.
+    #[serde(with = "duration")]
+    pub plan_grace: Duration,
+    /// Where probes reach the controllers, `https://HOST:PORT`: they are told, and try these besides those that they were given.
+    #[serde(deserialize_with = "controllers")]
+    pub controllers: Vec<String>,
     /// How often the controller looks for work that nobody told it of.
     #[serde(with = "duration")]
     pub tick: Duration,
@@ -78,6 +84,8 @@ impl Default for Settings {
             sweep_deadline: Duration::from_secs(15 * 60),
             keep_observations: 30 * DAY,
             keep_details: 3 * DAY,
+            plan_grace: Duration::from_secs(20),
+            controllers: Vec::new(),
             tick: Duration::from_secs(1),
             alert_hold: Duration::from_secs(6 * 60 * 60),
             alert_retry: Duration::from_secs(5),
@@ -128,6 +136,29 @@ fn keep<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error
         Ok(keep)
     } else {
         Err(D::Error::custom(format!("results are kept from 1 day to 10 years, not {keep:?}")))
+    }
+}
+
+fn controllers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let list = Vec::<String>::deserialize(deserializer)?;
+    if list.len() > CONTROLLERS {
+        return Err(D::Error::custom(format!(
+            "controllers names {}; at most {CONTROLLERS} are told",
+            list.len()
+        )));
+    }
+    let is_address = |address: &str| {
+        let place = address.strip_prefix("https://").and_then(|place| place.rsplit_once(':'));
+        place.is_some_and(|(host, port)| {
+            !host.is_empty()
+                && !host.contains('/')
+                && port.parse::<u16>().is_ok()
+                && address.len() <= TEXT_BYTES
+        })
+    };
+    match list.iter().find(|address| !is_address(address)) {
+        Some(bad) => Err(D::Error::custom(format!("controllers: {bad:?} is not https://HOST:PORT"))),
+        None => Ok(list),
     }
 }
 
@@ -184,7 +215,9 @@ mod tests {
 
     #[test]
     fn settings_are_written_as_people_write_them() {
-        let settings: Settings = toml::from_str("lost_grace = \"2m 30s\"\njobs_per_probe = 8\n").unwrap();
+        let text =
+            "lost_grace = \"2m 30s\"\njobs_per_probe = 8\ncontrollers = [\"https://[fd00::1]:7443\"]\n";
+        let settings: Settings = toml::from_str(text).unwrap();
         assert_eq!((settings.lost_grace, settings.jobs_per_probe), (Duration::from_secs(150), 8));
         assert_eq!(settings.heartbeat, Settings::default().heartbeat);
         let text = toml::to_string(&settings).unwrap();
@@ -211,6 +244,10 @@ mod tests {
             "heartbeat = \"1500ms\"",
             "jobs_per_probe = 0",
             "tasks_per_job = 2049",
+            "controllers = [\"https://a\"]",
+            "controllers = [\"http://a:1\"]",
+            "controllers = [\"https://a:7443/\"]",
+            "plan_grace = \"0s\"",
             "x = 1",
         ] {
             assert!(toml::from_str::<Settings>(text).is_err(), "{text}");

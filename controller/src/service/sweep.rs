@@ -113,6 +113,13 @@ pub struct JobSummary {
     pub missed: i64,
     /// The probe that has or had it.
     pub probe: Option<Uuid>,
+    /// Whether a probe did it, or a part of it, by itself, since no controller gave it out.
+    #[serde(default)]
+    pub autonomous: bool,
+    /// When the newest of what it did by itself came in.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub handed_in_at: Option<jiff::Timestamp>,
 }
 
 /// One sweep with its jobs.
@@ -146,7 +153,7 @@ impl Services {
         wanted.computers = request::computers(&request.computers, &wanted.profile, &wanted.contents)?;
         wanted.captures = request::captures(&request.captures, &wanted.profile, &wanted.contents)?;
         let deadline = self.settings().sweep_deadline;
-        let begin = Begin { actor: &actor.name, schedule: None, deadline };
+        let begin = Begin { actor: &actor.name, schedule: None, deadline, plan: None, since: None };
         let id = self.begin_sweep(&mut transaction, &wanted, &begin).await?;
         let detail = json!({
             "profile": wanted.profile, "domain": request.domain, "vantages": request.vantages,
@@ -282,6 +289,8 @@ fn job(row: Job) -> Result<JobSummary> {
         observed: row.observed.into(),
         missed: row.missed.into(),
         probe: row.probe_id,
+        autonomous: row.autonomous,
+        handed_in_at: row.handed_in_at.map(jiff_sqlx::Timestamp::to_jiff),
     })
 }
 

@@ -10,8 +10,11 @@ use sekisho_model::{CheckKind, Outcome};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-use super::{Result, Services, Session, enrolment::admitted, session::taken_over, sweep::strange};
-use crate::store::{self, Named as _, letter, work::Assigned};
+use super::{Result, Services, Session, enrolment::admitted, planned, session::taken_over, sweep::strange};
+use crate::store::{
+    self, Named as _, letter,
+    work::{Assigned, CheckTask, KnownTarget, VantageTask},
+};
 
 /// A job for a probe, with the tasks that are still to be done.
 #[derive(Debug, Clone)]
@@ -126,7 +129,8 @@ impl Services {
         if held.is_empty() {
             return Ok(work);
         }
-        for job in store::work::surplus(&mut connection, session.probe, &held).await? {
+        let plans: Vec<Option<i64>> = held.iter().map(|job| planned::plan_of(*job)).collect();
+        for job in store::work::surplus(&mut connection, session.probe, &held, &plans).await? {
             if job.cancel { work.cancel.push(job.id) } else { work.forget.push(job.id) }
         }
         Ok(work)
@@ -167,9 +171,17 @@ async fn discoveries(connection: &mut PgConnection, job: &Assigned) -> Result<Ve
 async fn flows(connection: &mut PgConnection, job: &Assigned) -> Result<(Vec<OrderTarget>, Vec<OrderTask>)> {
     let captures = job.captures.iter().map(|flow| flow.parse().map_err(|_| strange("capture", flow)));
     let captures: Vec<Capture> = captures.collect::<Result<_>>()?;
+    of_flows(store::work::check_tasks(connection, job.id).await?, &captures)
+}
+
+/// Flows as an order has them.
+pub(super) fn of_flows(
+    rows: Vec<CheckTask>,
+    captures: &[Capture],
+) -> Result<(Vec<OrderTarget>, Vec<OrderTask>)> {
     let (mut targets, mut tasks) = (Vec::new(), Vec::new());
     let mut positions = HashMap::new();
-    for task in store::work::check_tasks(connection, job.id).await? {
+    for task in rows {
         let service = task.service.parse().map_err(|_| strange("service", &task.service))?;
         let capture = captures.iter().any(|capture| capture.is_of(&task.host, task.address, service));
         let position = *positions.entry(task.target_id).or_insert_with(|| {
@@ -186,13 +198,22 @@ async fn flows(connection: &mut PgConnection, job: &Assigned) -> Result<(Vec<Ord
 }
 
 async fn checks(connection: &mut PgConnection, job: &Assigned) -> Result<(Vec<OrderTarget>, Vec<OrderTask>)> {
+    let known = store::work::known_targets(connection, job.id).await?;
+    of_checks(known, store::work::vantage_tasks(connection, job.id).await?)
+}
+
+/// Checks of a vantage as an order has them.
+pub(super) fn of_checks(
+    known: Vec<KnownTarget>,
+    rows: Vec<VantageTask>,
+) -> Result<(Vec<OrderTarget>, Vec<OrderTask>)> {
     let (mut targets, mut tasks) = (Vec::new(), Vec::new());
     let mut positions = HashMap::new();
-    for target in store::work::known_targets(connection, job.id).await? {
+    for target in known {
         positions.insert(target.id, place(targets.len())?);
         targets.push(OrderTarget { host: target.host, address: target.address, domain: target.domain });
     }
-    for task in store::work::vantage_tasks(connection, job.id).await? {
+    for task in rows {
         let check = task.kind.parse().map_err(|_| strange("check of a vantage", &task.kind))?;
         let target = match task.target_id {
             Some(id) => {
@@ -217,6 +238,6 @@ fn number(task: i64) -> Result<u32> {
 
 /// At least one second: zero would mean no time at all.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
-fn whole_seconds(seconds: f64) -> u32 {
+pub(super) fn whole_seconds(seconds: f64) -> u32 {
     seconds.clamp(1.0, f64::from(u32::MAX)) as u32
 }

@@ -32,6 +32,8 @@ pub enum Event {
     },
     /// The set of controllers changed: read the trust list again.
     TrustChanged,
+    /// What probes are to do when no controller is there is another.
+    PlansChanged,
     /// A sweep moved on.
     SweepChanged {
         /// Number of the sweep.
@@ -42,8 +44,15 @@ pub enum Event {
 }
 
 /// Channels that a controller listens on.
-pub(crate) const CHANNELS: [&str; 6] =
-    ["sekisho_job", "sekisho_cancel", "sekisho_session", "sekisho_revoked", "sekisho_trust", "sekisho_sweep"];
+pub(crate) const CHANNELS: [&str; 7] = [
+    "sekisho_job",
+    "sekisho_cancel",
+    "sekisho_session",
+    "sekisho_revoked",
+    "sekisho_trust",
+    "sekisho_plan",
+    "sekisho_sweep",
+];
 
 /// Tells every controller, once the transaction commits. [`Event::Resync`] is never sent: it stands for what was missed.
 pub(crate) async fn send(connection: &mut PgConnection, event: Event) -> Result<()> {
@@ -53,6 +62,7 @@ pub(crate) async fn send(connection: &mut PgConnection, event: Event) -> Result<
         Event::SessionOpened { probe, session } => ("sekisho_session", format!("{probe} {session}")),
         Event::ProbeRevoked { probe } => ("sekisho_revoked", probe.to_string()),
         Event::TrustChanged => ("sekisho_trust", String::new()),
+        Event::PlansChanged => ("sekisho_plan", String::new()),
         Event::SweepChanged { sweep } => ("sekisho_sweep", sweep.to_string()),
         Event::Resync => return Ok(()),
     };
@@ -77,6 +87,7 @@ pub(crate) fn read(channel: &str, payload: &str) -> Option<Event> {
         }
         "sekisho_revoked" => Some(Event::ProbeRevoked { probe: uuid(payload)? }),
         "sekisho_trust" => Some(Event::TrustChanged),
+        "sekisho_plan" => Some(Event::PlansChanged),
         "sekisho_sweep" => Some(Event::SweepChanged { sweep: payload.parse().ok()? }),
         _ => None,
     }

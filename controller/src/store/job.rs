@@ -103,12 +103,16 @@ pub(crate) struct Job {
     pub(crate) observed: i32,
     pub(crate) missed: i32,
     pub(crate) probe_id: Option<Uuid>,
+    /// A probe did it by itself.
+    pub(crate) autonomous: bool,
+    pub(crate) handed_in_at: Option<Timestamp>,
 }
 
 /// The jobs of a sweep, by vantage: discoveries, flows, checks of the vantage.
 pub(crate) async fn of_sweep(connection: &mut PgConnection, sweep: i64) -> Result<Vec<Job>> {
     sqlx::query_as(
-        "SELECT j.id, v.name AS vantage, j.kind, j.state, j.reason, j.planned, j.observed, j.missed, j.probe_id
+        "SELECT j.id, v.name AS vantage, j.kind, j.state, j.reason, j.planned, j.observed, j.missed, j.probe_id,
+                j.autonomous, j.handed_in_at
          FROM job j JOIN vantage v ON v.id = j.vantage_id
          WHERE j.sweep_id = $1 ORDER BY v.name, j.kind <> 'discovery', j.kind, j.id",
     )
@@ -305,6 +309,8 @@ pub(crate) struct Counted {
     pub(crate) new: i32,
     /// Letters of all of its tasks; `None` for a job that keeps none.
     pub(crate) outcomes: Option<Vec<u8>>,
+    /// The probe did the job by itself.
+    pub(crate) autonomous: bool,
 }
 
 /// Counts new observations of locked jobs: a job that has all of them ends, one that had ended misses less. Returns the
@@ -317,16 +323,20 @@ pub(crate) async fn count_observed(
         "UPDATE job SET
              observed = observed + new.count,
              outcomes = coalesce(new.outcomes, job.outcomes),
+             autonomous = job.autonomous OR new.autonomous,
+             handed_in_at = CASE WHEN new.autonomous THEN now() ELSE handed_in_at END,
              missed = CASE WHEN state = 'finished' THEN missed - new.count ELSE 0 END,
              state = CASE WHEN observed + new.count = planned THEN 'finished' ELSE state END,
              finished_at = CASE WHEN observed + new.count = planned THEN coalesce(finished_at, now())
                            ELSE finished_at END
-         FROM unnest($1::uuid[], $2::integer[], $3::bytea[]) AS new (id, count, outcomes) WHERE job.id = new.id
+         FROM unnest($1::uuid[], $2::integer[], $3::bytea[], $4::boolean[]) AS new (id, count, outcomes, autonomous)
+         WHERE job.id = new.id
          RETURNING sweep_id, state = 'finished'",
     )
     .bind(jobs.keys().copied().collect::<Vec<_>>())
     .bind(jobs.values().map(|counted| counted.new).collect::<Vec<_>>())
     .bind(jobs.values().map(|counted| counted.outcomes.as_deref()).collect::<Vec<_>>())
+    .bind(jobs.values().map(|counted| counted.autonomous).collect::<Vec<_>>())
     .fetch_all(connection)
     .await
     .named("counting observations")?;

@@ -53,6 +53,25 @@ pub(crate) async fn lock(connection: &mut PgConnection, name: &str) -> Result<bo
     Ok(found.is_some())
 }
 
+/// The same without waiting: `false` also where somebody else holds it.
+pub(crate) async fn try_lock(connection: &mut PgConnection, name: &str) -> Result<bool> {
+    let found: Option<i32> =
+        sqlx::query_scalar("SELECT 1 FROM schedule WHERE name = $1 FOR NO KEY UPDATE SKIP LOCKED")
+            .bind(name)
+            .fetch_optional(connection)
+            .await
+            .named("locking a schedule")?;
+    Ok(found.is_some())
+}
+
+/// The names of the schedules.
+pub(crate) async fn names(connection: &mut PgConnection) -> Result<Vec<String>> {
+    sqlx::query_scalar("SELECT name FROM schedule ORDER BY name")
+        .fetch_all(connection)
+        .await
+        .named("reading the names of the schedules")
+}
+
 /// One schedule.
 pub(crate) async fn find(connection: &mut PgConnection, name: &str) -> Result<Option<Standing>> {
     sqlx::query_as(standing!("WHERE c.name = $1"))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff_sqlx::Timestamp;
+use jiff_sqlx::{Timestamp, ToSqlx};
 use sqlx::{FromRow, PgConnection};
 
 use super::{Named, Result};
@@ -22,14 +22,17 @@ pub(crate) struct NewSweep<'a> {
     /// The schedule that begins it.
     pub(crate) schedule: Option<&'a str>,
     pub(crate) deadline: Duration,
+    /// When it began, where it is written down after the fact.
+    pub(crate) since: Option<jiff::Timestamp>,
 }
 
 /// Writes a sweep down that is not planned yet; returns its number.
 pub(crate) async fn create(connection: &mut PgConnection, sweep: &NewSweep<'_>) -> Result<i64> {
     sqlx::query_scalar(
         "INSERT INTO sweep (state, profile, services, domain_ids, vantage_ids, actor, deadline, checks, computers,
-                            captures, schedule)
-         VALUES ('running', $1, $2, $3, $4, $5, now() + make_interval(secs => $6), $7, $8, $9, $10) RETURNING id",
+                            captures, schedule, started_at)
+         VALUES ('running', $1, $2, $3, $4, $5, coalesce($11, now()) + make_interval(secs => $6), $7, $8, $9, $10,
+                 coalesce($11, now())) RETURNING id",
     )
     .bind(sweep.profile)
     .bind(sweep.services)
@@ -41,6 +44,7 @@ pub(crate) async fn create(connection: &mut PgConnection, sweep: &NewSweep<'_>) 
     .bind(sweep.computers)
     .bind(sweep.captures)
     .bind(sweep.schedule)
+    .bind(sweep.since.map(ToSqlx::to_sqlx))
     .fetch_one(connection)
     .await
     .named("writing a sweep")

@@ -7,7 +7,7 @@ use sqlx::{FromRow, PgConnection};
 use super::{Named, Result};
 
 /// A target of a sweep.
-#[derive(FromRow)]
+#[derive(Clone, FromRow)]
 pub(crate) struct Target {
     pub(crate) id: i32,
     pub(crate) domain_id: i32,
@@ -54,6 +54,40 @@ pub(crate) async fn of_domains(connection: &mut PgConnection, domains: &[i32]) -
     .fetch_all(connection)
     .await
     .named("reading the targets of domains")
+}
+
+/// What a sweep of these domains would test: targets that the inventory lists, or that the newest discovery named.
+pub(crate) async fn expected(connection: &mut PgConnection, domains: &[i32]) -> Result<Vec<Target>> {
+    sqlx::query_as(
+        "WITH newest AS (
+             SELECT d.domain_id, max(d.sweep_id) AS sweep_id FROM discovery d JOIN sweep s ON s.id = d.sweep_id
+             WHERE d.domain_id = ANY($1) AND s.planned_at IS NOT NULL AND d.target_ids <> '{}' GROUP BY d.domain_id),
+         named AS (
+             SELECT target_id, count(DISTINCT d.vantage_id) AS vantages
+             FROM newest n JOIN discovery d USING (domain_id, sweep_id), unnest(d.target_ids) AS target_id
+             GROUP BY target_id)
+         SELECT t.id, t.domain_id, t.host, t.address, t.origin = 'inventory' AS listed, coalesce(n.vantages, 0) AS named
+         FROM target t LEFT JOIN named n ON n.target_id = t.id
+         WHERE t.domain_id = ANY($1) AND t.removed_at IS NULL
+           AND (t.origin = 'inventory' OR n.target_id IS NOT NULL)
+         ORDER BY t.id",
+    )
+    .bind(domains)
+    .fetch_all(connection)
+    .await
+    .named("reading the targets that a sweep would have")
+}
+
+/// The targets of these numbers.
+pub(crate) async fn of_ids(connection: &mut PgConnection, ids: &[i32]) -> Result<Vec<Target>> {
+    sqlx::query_as(
+        "SELECT id, domain_id, host, address, origin = 'inventory' AS listed, 0::bigint AS named
+         FROM target WHERE id = ANY($1) ORDER BY id",
+    )
+    .bind(ids)
+    .fetch_all(connection)
+    .await
+    .named("reading targets")
 }
 
 /// What a sweep tests: targets of its domains that the inventory lists, or that a discovery of this sweep named.

@@ -77,19 +77,24 @@ pub(crate) struct Surplus {
     pub(crate) cancel: bool,
 }
 
-/// Those of `jobs` that are not wanted from this probe any more: unknown, given to another, or ended.
+/// Those of `jobs` that are not wanted from this probe any more: unknown, given to another, or ended. A planned job (with the
+/// number of its plan) may have begun before there was a row of it, and goes on until the end of its window: nobody else did it.
 pub(crate) async fn surplus(
     connection: &mut PgConnection,
     probe: Uuid,
     jobs: &[Uuid],
+    plans: &[Option<i64>],
 ) -> Result<Vec<Surplus>> {
     sqlx::query_as(
-        "SELECT held.id, coalesce(j.reported_at IS NULL AND (j.state <> 'finished' OR j.missed > 0), true) AS cancel
-         FROM unnest($2::uuid[]) AS held (id) LEFT JOIN job j ON j.id = held.id
-         WHERE j.id IS NULL OR j.state = 'finished' OR (j.state = 'assigned' AND j.probe_id IS DISTINCT FROM $1)",
+        "SELECT held.id, coalesce(j.reported_at IS NULL AND (j.state <> 'finished' OR j.missed > 0)
+                                  AND (held.plan IS NULL OR s.state = 'cancelled' OR s.deadline < now()), true) AS cancel
+         FROM unnest($2::uuid[], $3::bigint[]) AS held (id, plan)
+         LEFT JOIN job j ON j.id = held.id LEFT JOIN sweep s ON s.id = j.sweep_id LEFT JOIN plan p ON p.number = held.plan
+         WHERE (j.id IS NULL AND p.number IS NULL) OR j.state = 'finished' OR (j.state = 'assigned' AND j.probe_id IS DISTINCT FROM $1)",
     )
     .bind(probe)
     .bind(jobs)
+    .bind(plans)
     .fetch_all(connection)
     .await
     .named("looking for jobs to take back")

@@ -21,6 +21,7 @@ mod schedules;
 
 mod alerts;
 mod attacks;
+mod autonomy;
 mod baselines;
 mod change_request;
 mod channels;

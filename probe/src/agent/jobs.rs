@@ -1,11 +1,11 @@
 //! The jobs of this probe: what runs, and what came of it into the spool.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     net::IpAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use jiff::Timestamp;
@@ -13,14 +13,14 @@ use sekisho_checks::exchange::MAPPER;
 use sekisho_model::{Fact, Facts, Outcome, Service, Transport};
 use sekisho_proto::limits;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::{AbortHandle, JoinSet},
 };
 use uuid::Uuid;
 
 use crate::{
     capture::{Capture, Shelf, Written},
-    convert::{self, Job, JobTask},
+    convert::{self, Job, JobTask, Origin},
     metrics::Metrics,
     net::sockets::Pair,
     resolver::Resolver,
@@ -45,47 +45,83 @@ struct Means {
     metrics: Metrics,
 }
 
-/// The jobs that run.
+/// The jobs that run, and those that ended here and are still to be reported. Cheap to clone.
+#[derive(Clone)]
 pub(super) struct Jobs {
     means: Means,
-    running: JoinSet<Uuid>,
-    by_id: HashMap<Uuid, AbortHandle>,
+    state: Arc<Mutex<State>>,
+    /// Counts the ends of jobs.
+    ends: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    running: HashMap<Uuid, Option<AbortHandle>>,
+    finished: HashSet<Uuid>,
+}
+
+/// Ends a job in the books however its task ends.
+struct End {
+    jobs: Jobs,
+    id: Uuid,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let mut state = self.jobs.state();
+        state.running.remove(&self.id);
+        state.finished.insert(self.id);
+        drop(state);
+        self.jobs.means.metrics.job_ended();
+        self.jobs.ends.send_modify(|ends| *ends += 1);
+    }
 }
 
 impl Jobs {
     pub(super) fn new(state: &Path, engine: Arc<Engine>, spool: Spool, metrics: Metrics) -> Self {
         let means = Means { state: state.to_owned(), engine, spool, metrics };
-        Self { means, running: JoinSet::new(), by_id: HashMap::new() }
+        Self { means, state: Arc::default(), ends: watch::Sender::new(0) }
     }
 
-    /// Begins a job. One that runs already is left alone.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a job. One that runs already is left alone; one that ended before is begun again: that was not its end.
     ///
     /// # Errors
     /// There are too many jobs.
-    pub(super) fn start(&mut self, job: Job) -> Result<(), String> {
-        if self.by_id.contains_key(&job.id) {
+    pub(super) fn start(&self, job: Job) -> Result<(), String> {
+        let id = job.id;
+        let mut state = self.state();
+        if state.running.contains_key(&id) {
             return Ok(());
         }
-        if self.by_id.len() >= limits::JOBS_PER_PROBE {
-            return Err(format!("this probe runs {} jobs already", self.by_id.len()));
+        if state.running.len() >= limits::JOBS_PER_PROBE {
+            return Err(format!("this probe runs {} jobs already", state.running.len()));
         }
-        let id = job.id;
-        tracing::info!(job = %id, tasks = job.tasks.len(), targets = job.targets.len(), "job begins");
-        let means = self.means.clone();
-        let handle = self.running.spawn(async move {
+        state.finished.remove(&id);
+        state.running.insert(id, None);
+        drop(state);
+        let (tasks, targets, alone) = (job.tasks.len(), job.targets.len(), job.autonomous);
+        tracing::info!(job = %id, tasks, targets, alone, "job begins");
+        let (means, end) = (self.means.clone(), End { jobs: self.clone(), id });
+        let task = tokio::spawn(async move {
             if tokio::time::timeout(job.within, means.work(job)).await.is_err() {
                 tracing::warn!(job = %id, "the job's time is over; the rest of its tasks is not tested");
             }
-            id
+            drop(end);
         });
-        self.by_id.insert(id, handle);
+        if let Some(handle) = self.state().running.get_mut(&id) {
+            *handle = Some(task.abort_handle());
+        }
         self.means.metrics.job_begins();
         Ok(())
     }
 
     /// Ends a job. What it observed so far stays in the spool.
-    pub(super) fn cancel(&mut self, id: Uuid) {
-        if let Some(handle) = self.by_id.get(&id) {
+    pub(super) fn cancel(&self, id: Uuid) {
+        if let Some(Some(handle)) = self.state().running.get(&id) {
             tracing::info!(job = %id, "job cancelled");
             handle.abort();
         }
@@ -93,42 +129,33 @@ impl Jobs {
 
     /// The jobs that run.
     pub(super) fn ids(&self) -> Vec<Uuid> {
-        self.by_id.keys().copied().collect()
+        self.state().running.keys().copied().collect()
     }
 
-    fn forget(&mut self, id: Uuid) {
-        if self.by_id.remove(&id).is_some() {
-            self.means.metrics.job_ended();
-        }
+    /// The jobs that ended here and are still to be reported.
+    pub(super) fn finished(&self) -> Vec<Uuid> {
+        self.state().finished.iter().copied().collect()
     }
 
-    /// Waits for a job to end, and gives its id. Never ends while none runs.
-    pub(super) async fn ended(&mut self) -> Uuid {
-        loop {
-            match self.running.join_next_with_id().await {
-                None => std::future::pending().await,
-                Some(Ok((_, id))) => {
-                    self.forget(id);
-                    return id;
-                }
-                Some(Err(error)) => {
-                    let id =
-                        self.by_id.iter().find(|(_, handle)| handle.id() == error.id()).map(|(id, _)| *id);
-                    if !error.is_cancelled() {
-                        tracing::error!(%error, "a job ended abnormally");
-                    }
-                    if let Some(id) = id {
-                        self.forget(id);
-                        return id;
-                    }
-                }
-            }
-        }
+    /// Counts a job among those that ended here.
+    pub(super) fn ended_before(&self, id: Uuid) {
+        self.state().finished.insert(id);
+    }
+
+    /// Forgets a job that is reported.
+    pub(super) fn reported(&self, id: Uuid) {
+        self.state().finished.remove(&id);
+    }
+
+    /// News of jobs that end.
+    pub(super) fn ends(&self) -> watch::Receiver<u64> {
+        self.ends.subscribe()
     }
 }
 
 impl Means {
     async fn work(self, job: Job) {
+        let origin = Origin { job: job.id, autonomous: job.autonomous };
         // Read for each job: an operator who narrows the file need not restart the probe.
         let scope = Scope::read(&self.state);
         let mut flows: Vec<(Target, Vec<Task>)> =
@@ -138,7 +165,7 @@ impl Means {
         for task in job.tasks {
             match task {
                 JobTask::Refused { number, reason, detail } => {
-                    self.keep(job.id, Observed::failed(number, reason, &detail), &[]).await;
+                    self.keep(origin, Observed::failed(number, reason, &detail), &[]).await;
                 }
                 JobTask::Discover { number, domain, servers } => discoveries.push((number, domain, servers)),
                 JobTask::Vantage(request) => checks.push(request),
@@ -150,27 +177,27 @@ impl Means {
                     match scope.permit(target.address, task.service) {
                         Ok(()) => tasks.push(task),
                         Err(why) => {
-                            self.keep(job.id, Observed::failed(task.number, "out-of-scope", &why), &[]).await;
+                            self.keep(origin, Observed::failed(task.number, "out-of-scope", &why), &[]).await;
                         }
                     }
                 }
             }
         }
         for (number, domain, servers) in discoveries {
-            self.discover(job.id, &scope, number, &domain, &servers).await;
+            self.discover(origin, &scope, number, &domain, &servers).await;
         }
         flows.retain(|(_, tasks)| !tasks.is_empty());
         let gate = Gate::of(scope);
         tokio::join!(
-            self.test(job.id, flows, &captures, gate.clone()),
-            self.check(job.id, &job.targets, checks, gate)
+            self.test(origin, flows, &captures, gate.clone()),
+            self.check(origin, &job.targets, checks, gate)
         );
     }
 
     /// Tests flows. Packets that were wanted are put on the shelf; where they cannot be, the flow says so.
     async fn test(
         &self,
-        job: Uuid,
+        origin: Origin,
         flows: Vec<(Target, Vec<Task>)>,
         captures: &HashMap<u32, (IpAddr, Service)>,
         gate: Gate,
@@ -183,10 +210,10 @@ impl Means {
         let keep = async {
             while let Some(mut observed) = seen.recv().await {
                 if let Some(endpoint) = captures.get(&observed.number) {
-                    let facts = self.shelve(job, &capture, *endpoint, &observed).await;
+                    let facts = self.shelve(origin, &capture, *endpoint, &observed).await;
                     observed.facts.extend(facts);
                 }
-                self.keep(job, observed, &[]).await;
+                self.keep(origin, observed, &[]).await;
             }
         };
         tokio::join!(self.engine.clone().run(flows, gate, sink), keep);
@@ -195,7 +222,7 @@ impl Means {
     /// Writes the packets of a flow that was tested. Gives the facts that say where they are, or why they are nowhere.
     async fn shelve(
         &self,
-        job: Uuid,
+        origin: Origin,
         capture: &Option<io::Result<Capture>>,
         (address, service): (IpAddr, Service),
         observed: &Observed,
@@ -217,7 +244,7 @@ impl Means {
                 && pair.transport == service.transport()
                 && (pair.local.is_none() || ports.contains(&Some(pair.remote.port())))
         };
-        let written = match Shelf::of(&self.state).place(job, observed.number) {
+        let written = match Shelf::of(&self.state).place(origin.job, observed.number) {
             Ok((path, file)) => capture.write(file, is_of).await.map(|written| shelved(&path, written)),
             Err(error) => Err(error),
         };
@@ -225,11 +252,11 @@ impl Means {
     }
 
     /// Does checks of the vantage, some at the same time. Dropping the future ends all of them.
-    async fn check(&self, job: Uuid, targets: &[Target], checks: Vec<Request>, gate: Gate) {
+    async fn check(&self, origin: Origin, targets: &[Target], checks: Vec<Request>, gate: Gate) {
         let mut under_way = JoinSet::new();
         for request in checks {
             if under_way.len() >= CHECKS_AT_ONCE {
-                self.checked(job, &mut under_way).await;
+                self.checked(origin, &mut under_way).await;
             }
             let is_of = |domain: &String| domain.eq_ignore_ascii_case(&request.domain);
             let of_domain = |target: &&Target| target.domain.as_ref().is_some_and(is_of);
@@ -238,14 +265,14 @@ impl Means {
             under_way.spawn(vantage::run(self.engine.clone(), gate.clone(), request, None));
         }
         while !under_way.is_empty() {
-            self.checked(job, &mut under_way).await;
+            self.checked(origin, &mut under_way).await;
         }
     }
 
     /// Waits for a check to end and keeps its result.
-    async fn checked(&self, job: Uuid, under_way: &mut JoinSet<Observed>) {
+    async fn checked(&self, origin: Origin, under_way: &mut JoinSet<Observed>) {
         match under_way.join_next().await {
-            Some(Ok(observed)) => self.keep(job, observed, &[]).await,
+            Some(Ok(observed)) => self.keep(origin, observed, &[]).await,
             Some(Err(error)) => {
                 tracing::error!(%error, "a check of the vantage ended abnormally; it stays undone");
             }
@@ -253,12 +280,12 @@ impl Means {
         }
     }
 
-    async fn keep(&self, job: Uuid, observed: Observed, discovered: &[Target]) {
+    async fn keep(&self, origin: Origin, observed: Observed, discovered: &[Target]) {
         self.metrics.observed(observed.outcome);
-        self.spool.append(convert::observation(job, observed, discovered)).await;
+        self.spool.append(convert::observation(origin, observed, discovered)).await;
     }
 
-    async fn discover(&self, job: Uuid, scope: &Scope, number: u32, domain: &str, servers: &[IpAddr]) {
+    async fn discover(&self, origin: Origin, scope: &Scope, number: u32, domain: &str, servers: &[IpAddr]) {
         let found = match resolver(&self.engine, scope, servers) {
             Ok(resolver) => {
                 resolver.domain_controllers(domain).await.map_err(|e| ("discovery", e.to_string()))
@@ -274,11 +301,11 @@ impl Means {
                     observed_at: Timestamp::now(),
                     ..Observed::failed(number, "", "")
                 };
-                self.keep(job, observed, &targets).await;
+                self.keep(origin, observed, &targets).await;
             }
             Err((reason, why)) => {
                 tracing::warn!(domain, reason, why, "no domain controllers found");
-                self.keep(job, Observed::failed(number, reason, &why), &[]).await;
+                self.keep(origin, Observed::failed(number, reason, &why), &[]).await;
             }
         }
     }

@@ -19,7 +19,6 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
-use uuid::Uuid;
 
 use super::{Agent, End, problems::problems};
 use crate::{convert, identity, identity::Identity, scope::Scope};
@@ -56,14 +55,17 @@ pub(super) async fn run(agent: &mut Agent, controller: &str) -> anyhow::Result<E
         .max_decoding_message_size(limits::MESSAGE_BYTES)
         .max_encoding_message_size(limits::MESSAGE_BYTES);
     let opened = tokio::time::timeout(PATIENCE, client.session(ReceiverStream::new(messages))).await;
-    let mut incoming =
-        opened.context("the controller does not open the session")?.map_err(refused)?.into_inner();
+    let opened = opened.context("the controller does not open the session")?;
+    let mut incoming = opened.map_err(|status| heed(agent, status))?.into_inner();
     let first = tokio::time::timeout(PATIENCE, incoming.message()).await;
     let first = first.context("the controller does not greet")?.map_err(refused)?;
     let Some(v1::ControllerMessage { message: Some(FromController::Welcome(welcome)) }) = first else {
         bail!("the controller begins with another message than Welcome");
     };
-    agent.welcomed += 1;
+    agent.welcomed = Some(std::time::Instant::now());
+    agent.addresses.tell(welcome.controllers);
+    let presence = agent.presence.here();
+    agent.heard(welcome.clock);
     let renew = renew_in(&agent.identity);
     let _open = agent.metrics.session();
     let mut session = Session {
@@ -82,12 +84,14 @@ pub(super) async fn run(agent: &mut Agent, controller: &str) -> anyhow::Result<E
         tracing::info!("the set of controllers changed");
     }
     tracing::info!(controller, version = welcome.version, "session open");
-    session.serve(incoming, renew).await
+    let end = session.serve(incoming, renew).await;
+    drop(presence);
+    end
 }
 
 fn hello(agent: &Agent) -> v1::Hello {
     // Not those of which only the spool knows: they were cut short with an earlier process, and must come again.
-    let jobs = agent.jobs.ids().into_iter().chain(agent.finished.iter().copied());
+    let jobs = agent.jobs.ids().into_iter().chain(agent.jobs.finished());
     v1::Hello {
         protocol: PROTOCOL,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -97,6 +101,7 @@ fn hello(agent: &Agent) -> v1::Hello {
         jobs: jobs.take(limits::JOBS_PER_PROBE).map(|id| id.as_bytes().to_vec()).collect(),
         clock: Some(convert::timestamp(Timestamp::now())),
         spooled: agent.spool.held().borrow().rows,
+        planned: agent.plans().held.keys().map(|id| id.as_bytes().to_vec()).collect(),
     }
 }
 
@@ -114,6 +119,14 @@ fn refused(status: tonic::Status) -> anyhow::Error {
         ),
         _ => anyhow::anyhow!("the session ended: {}", status.message()),
     }
+}
+
+/// The same for a status that ends a session. A controller that is trusted says that this probe is revoked, or is none.
+fn heed(agent: &Agent, status: tonic::Status) -> anyhow::Error {
+    if status.code() == tonic::Code::PermissionDenied {
+        agent.shut_out();
+    }
+    refused(status)
 }
 
 /// Never at once: a certificate that is short or comes from a clock that is behind must not make sessions spin.
@@ -159,6 +172,7 @@ impl Session<'_> {
         let mut ticks = tokio::time::interval(self.heartbeat);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut held = self.agent.spool.held();
+        let mut ends = self.agent.jobs.ends();
         let renewal = tokio::time::sleep(renew);
         tokio::pin!(renewal);
         loop {
@@ -166,7 +180,8 @@ impl Session<'_> {
                 self.in_flight.len() < limits::BATCHES_IN_FLIGHT && held.borrow().last > self.cursor;
             tokio::select! {
                 received = incoming.message() => {
-                    let Some(received) = received.map_err(refused)? else { bail!("the controller ended the session") };
+                    let received = received.map_err(|status| heed(self.agent, status))?;
+                    let Some(received) = received else { bail!("the controller ended the session") };
                     self.heard = Instant::now();
                     self.agent.metrics.heard();
                     self.take(received).await?;
@@ -174,9 +189,7 @@ impl Session<'_> {
                 _ = ticks.tick() => self.beat().await?,
                 () = std::future::ready(()), if may_send => self.send_batch().await?,
                 changed = held.changed(), if !may_send => changed.context("the spool has ended")?,
-                id = self.agent.jobs.ended() => {
-                    self.agent.finished.insert(id);
-                }
+                changed = ends.changed() => changed.context("the jobs have ended")?,
                 () = &mut renewal => {
                     match self.renew().await {
                         Ok(()) => return Ok(End::Renewed),
@@ -221,7 +234,10 @@ impl Session<'_> {
         match received.message {
             // A message of a later version.
             None => tracing::debug!("a message of an unknown kind is skipped"),
-            Some(FromController::Welcome(_) | FromController::Heartbeat(_)) => {}
+            Some(FromController::Welcome(_)) => {}
+            Some(FromController::Heartbeat(reply)) => self.agent.heard(reply.clock),
+            Some(FromController::Plan(plan)) => self.agent.take_plan(&plan),
+            Some(FromController::Plans(plans)) => self.agent.keep_plans(&plans),
             Some(FromController::Job(job)) => self.take_job(job).await?,
             Some(FromController::Cancel(cancel)) => {
                 if let Some(id) = convert::uuid(&cancel.job) {
@@ -244,13 +260,7 @@ impl Session<'_> {
 
     async fn take_job(&mut self, job: v1::Job) -> anyhow::Result<()> {
         let id = job.id.clone();
-        let started = convert::job(job).and_then(|job| {
-            let id = job.id;
-            self.agent.jobs.start(job)?;
-            // Sent again: what ended of it before is not its end.
-            self.agent.finished.remove(&id);
-            Ok(())
-        });
+        let started = convert::job(job).and_then(|job| self.agent.jobs.start(job));
         if let Err(why) = started {
             tracing::error!(why, "a job is refused");
             self.send(FromProbe::JobFinished(v1::JobFinished { job: id })).await?;
@@ -274,14 +284,13 @@ impl Session<'_> {
 
     /// Reports ended jobs whose observations the controller has all committed.
     async fn report_finished(&mut self) -> anyhow::Result<()> {
-        if self.agent.finished.is_empty() {
+        let finished = self.agent.jobs.finished();
+        if finished.is_empty() {
             return Ok(());
         }
         let held = self.agent.spool.held().borrow().jobs.clone();
-        let ready: Vec<Uuid> =
-            self.agent.finished.iter().filter(|id| !held.contains_key(id)).copied().collect();
-        for id in ready {
-            self.agent.finished.remove(&id);
+        for id in finished.into_iter().filter(|id| !held.contains_key(id)) {
+            self.agent.jobs.reported(id);
             tracing::info!(job = %id, "job ends");
             self.send(FromProbe::JobFinished(v1::JobFinished { job: id.as_bytes().to_vec() })).await?;
         }

@@ -37,6 +37,9 @@ pub(super) struct Run {
     /// State directory of an enrolled probe
     #[arg(long, value_name = "DIR")]
     state_dir: PathBuf,
+    /// Controller, https://HOST:PORT, instead of those of the enrolment; may be repeated, they are tried in turn
+    #[arg(long, value_name = "URL")]
+    controller: Vec<String>,
     /// Write numbers for Prometheus to this file, for node_exporter's textfile collector (NAME.prom)
     #[arg(long, value_name = "FILE")]
     metrics_file: Option<PathBuf>,
@@ -88,7 +91,7 @@ pub(super) fn enroll(args: Enroll) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn run(args: &Run) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: Run) -> anyhow::Result<ExitCode> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -101,7 +104,7 @@ pub(super) fn run(args: &Run) -> anyhow::Result<ExitCode> {
         LogFormat::Json => log.json().flatten_event(true).with_span_list(false).init(),
     }
     let doors = Doors { file: args.metrics_file.clone(), listen: args.metrics_listen };
-    let ended = super::runtime()?.block_on(agent::run(&args.state_dir, doors));
+    let ended = super::runtime()?.block_on(agent::run(&args.state_dir, args.controller, doors));
     match (ended, args.log_format) {
         (Ok(()), _) => Ok(ExitCode::SUCCESS),
         (Err(error), LogFormat::Text) => Err(error),

@@ -17,6 +17,8 @@ use crate::{
 pub(crate) struct Job {
     pub(crate) id: Uuid,
     pub(crate) within: std::time::Duration,
+    /// The probe begins it by itself.
+    pub(crate) autonomous: bool,
     pub(crate) targets: Vec<Target>,
     pub(crate) tasks: Vec<JobTask>,
 }
@@ -61,7 +63,8 @@ pub(crate) fn job(job: v1::Job) -> Result<Job, String> {
     }
     let targets = Places { places: &places, known: &known };
     let tasks = job.tasks.into_iter().map(|t| task(t, &targets)).collect();
-    Ok(Job { id, within: std::time::Duration::from_secs(job.seconds_left.into()), targets: known, tasks })
+    let within = std::time::Duration::from_secs(job.seconds_left.into());
+    Ok(Job { id, within, autonomous: false, targets: known, tasks })
 }
 
 /// Why a task cannot be done: a word, and a sentence.
@@ -71,6 +74,17 @@ type Refusal = (&'static str, String);
 struct Places<'a> {
     places: &'a [Option<usize>],
     known: &'a [Target],
+}
+
+impl JobTask {
+    /// Its number in the job.
+    pub(crate) fn number(&self) -> u32 {
+        match self {
+            Self::Check { task, .. } => task.number,
+            Self::Vantage(request) => request.number,
+            Self::Discover { number, .. } | Self::Refused { number, .. } => *number,
+        }
+    }
 }
 
 impl Places<'_> {

@@ -4,6 +4,8 @@ use sekisho_model::CheckKind;
 
 use super::*;
 
+const ORIGIN: Origin = Origin { job: Uuid::nil(), autonomous: false };
+
 fn message(task: v1::Task) -> v1::Job {
     v1::Job {
         id: Uuid::new_v4().as_bytes().to_vec(),
@@ -112,9 +114,9 @@ fn observed(facts: Facts) -> Observed {
 fn the_status_of_a_check_goes_with_it() {
     for (number, status) in (1..).zip(CheckStatus::ALL) {
         let checked = Observed { status: Some(*status), ..observed(Facts::new()) };
-        assert_eq!(observation(Uuid::nil(), checked, &[]).status, number, "{status}");
+        assert_eq!(observation(ORIGIN, checked, &[]).status, number, "{status}");
     }
-    assert_eq!(observation(Uuid::nil(), observed(Facts::new()), &[]).status, 0);
+    assert_eq!(observation(ORIGIN, observed(Facts::new()), &[]).status, 0);
 }
 
 #[test]
@@ -157,7 +159,7 @@ fn the_largest_observation_is_far_smaller_than_a_message() {
     };
     let facts = (0..200).map(|n| (format!("fact-{n}"), text.clone().into())).collect();
     let observed = Observed { evidence: vec![attempt; 1_000], by: Some(target.address), ..observed(facts) };
-    let size = |discovered: &[Target]| observation(Uuid::nil(), observed.clone(), discovered).encoded_len();
+    let size = |discovered: &[Target]| observation(ORIGIN, observed.clone(), discovered).encoded_len();
     assert!(size(&[]) < limits::MESSAGE_BYTES / 64, "{} bytes", size(&[]));
     assert!(size(&vec![target; 1_000]) < 3 * limits::MESSAGE_BYTES / 4, "{} bytes", size(&[]));
 }

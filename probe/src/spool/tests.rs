@@ -67,7 +67,8 @@ async fn a_disk_that_takes_nothing_is_told_of_until_it_does() {
     let held = Held { failure: Some("No space left".to_owned()), ..Held::default() };
     let (news, watched) = watch::channel(held.clone());
     let owner = Owner { state: state.clone(), database: None, held, news };
-    std::thread::spawn(move || owner.serve(inbox));
+    let report = report::Report::begin(dir.path(), &owner.held);
+    std::thread::spawn(move || owner.serve(inbox, report));
     let spool = Spool { commands, held: watched };
     let mut held = spool.held();
     let patience = std::time::Duration::from_secs(10);
@@ -86,4 +87,92 @@ async fn one_process_per_state_directory() {
     let dir = tempfile::tempdir().unwrap();
     let _spool = Spool::open(dir.path()).unwrap();
     assert!(Spool::open(dir.path()).unwrap_err().to_string().contains("another"));
+}
+
+fn at(second: i64, job: Uuid, task: u32) -> v1::Observation {
+    let observed_at = Some(prost_types::Timestamp { seconds: second, nanos: 0 });
+    v1::Observation { observed_at, ..observation(job, task) }
+}
+
+/// A spool of ten observations, as a kill leaves it.
+async fn ten(state: &Path, job: Uuid) -> Vec<u8> {
+    let spool = Spool::open(state).unwrap();
+    for task in 0..10 {
+        spool.append(at(1_000 + i64::from(task), job, task)).await;
+    }
+    settled(&spool, 10).await;
+    // What is on the disk while the file is open is what is there after a kill.
+    std::fs::read(state.join(FILE)).unwrap()
+}
+
+#[tokio::test]
+async fn a_file_that_is_cut_short_or_changed_never_keeps_the_probe_from_starting() {
+    let (dir, job) = (tempfile::tempdir().unwrap(), Uuid::new_v4());
+    let bytes = ten(dir.path(), job).await;
+    let killed = tempfile::tempdir().unwrap();
+    std::fs::write(killed.path().join(FILE), &bytes).unwrap();
+    let spool = Spool::open(killed.path()).unwrap();
+    assert_eq!(spool.after(0, 100).await.unwrap().len(), 10, "nothing is lost by a kill");
+    assert_eq!(spool.tasks(job).await.unwrap(), (0..10).collect());
+    assert!(spool.tasks(Uuid::new_v4()).await.unwrap().is_empty());
+
+    let cuts = (0..bytes.len()).step_by(bytes.len() / 40).map(|length| bytes[..length].to_vec());
+    let changes = (0..bytes.len()).step_by(bytes.len() / 80).map(|place| {
+        let mut bytes = bytes.clone();
+        // A page that the disk lost.
+        bytes[place..].iter_mut().take(512).for_each(|byte| *byte = 0xa5);
+        bytes
+    });
+    for (number, damaged) in cuts.chain(changes).enumerate() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE), damaged).unwrap();
+        let spool = Spool::open(dir.path()).unwrap_or_else(|error| panic!("{number}: {error:#}"));
+        let before = spool.held().borrow().rows;
+        assert!(before <= 10, "{number}");
+        spool.append(observation(job, 99)).await;
+        // It goes on, be it with what was there or with a new file.
+        let mut held = spool.held();
+        let wait = held.wait_for(|h| h.jobs.contains_key(&job) && (h.rows > before || h.dropped > 0));
+        tokio::time::timeout(std::time::Duration::from_secs(10), wait).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_old_is_dropped_and_counted_for_good() {
+    let (dir, job) = (tempfile::tempdir().unwrap(), Uuid::new_v4());
+    drop(ten(dir.path(), job).await);
+    let spool = reopen(dir.path()).await;
+    assert_eq!(spool.held().borrow().oldest, Some(1_000));
+    spool.expire(jiff::Timestamp::from_second(1_004)).await;
+    let held = settled(&spool, 6).await;
+    assert_eq!((held.expired, held.dropped, held.oldest), (4, 0, Some(1_004)));
+    drop(spool);
+    let depth = loop {
+        let depth = report::depth(dir.path()).unwrap();
+        if depth.agent.is_none() {
+            break depth;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!((depth.observations, depth.dropped_old, depth.jobs), (6, 4, 1));
+}
+
+#[tokio::test]
+async fn the_depth_can_be_read_while_the_spool_is_open_and_after() {
+    let (dir, job) = (tempfile::tempdir().unwrap(), Uuid::new_v4());
+    assert!(report::depth(dir.path()).unwrap_err().to_string().contains("sekisho-probe run"));
+    let spool = Spool::open(dir.path()).unwrap();
+    let depth = report::depth(dir.path()).unwrap();
+    assert_eq!((depth.observations, depth.agent), (0, Some(std::process::id())));
+    spool.append(at(1_000, job, 1)).await;
+    settled(&spool, 1).await;
+    drop(spool);
+    let depth = loop {
+        let depth = report::depth(dir.path()).unwrap();
+        if depth.agent.is_none() {
+            break depth;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!((depth.observations, depth.oldest), (1, jiff::Timestamp::from_second(1_000).ok()));
 }

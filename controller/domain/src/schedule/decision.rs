@@ -104,6 +104,20 @@ impl fmt::Display for Skip {
     }
 }
 
+impl Decision {
+    /// What becomes of a run that probes hold a plan of. They begin it in time when no controller does: so it has a sweep, with
+    /// its own window, however late that is written down, and whatever other runs there were.
+    #[must_use]
+    pub fn planned(self, run: Run) -> Self {
+        let begun = Self::Start { deadline: run.deadline, caught_up: false };
+        match self {
+            Self::Start { .. } => begun,
+            Self::Skip(Skip::TooLate { .. } | Skip::Superseded { .. } | Skip::Overlap { .. }) => begun,
+            Self::Skip(Skip::Blackout(_) | Skip::Paused) => self,
+        }
+    }
+}
+
 impl Timetable {
     /// What becomes at `now` of each run that is due. At most one of them starts.
     #[must_use]

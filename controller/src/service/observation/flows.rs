@@ -97,7 +97,7 @@ impl<'a> Flows<'a> {
         let counted = self.letters.values().filter_map(|(job, letters)| {
             let new = self.seen.iter().filter(|seen| seen.job == job.number).count();
             let new = i32::try_from(new).unwrap_or(i32::MAX);
-            (new > 0).then(|| (job.id, Counted { new, outcomes: Some(letters.clone()) }))
+            (new > 0).then(|| (job.id, Counted { new, outcomes: Some(letters.clone()), autonomous: false }))
         });
         Ok(counted.collect())
     }

@@ -19,6 +19,7 @@ use crate::{
 };
 
 /// Flows and checks of a sweep, before they are cut into jobs.
+#[derive(Clone)]
 pub(super) struct Content {
     vantages: Vec<VantageId>,
     domains: Vec<i32>,
@@ -28,6 +29,8 @@ pub(super) struct Content {
     /// Computers to look for, by domain.
     computers: BTreeMap<i32, BTreeSet<ComputerName>>,
     captures: Vec<Capture>,
+    /// The checks that concern a whole domain are queued already.
+    only_targets: bool,
 }
 
 /// Words of the database as values.
@@ -55,6 +58,7 @@ impl Content {
             checks: parsed("check of a vantage", &locked.checks)?,
             computers,
             captures: parsed("capture", &locked.captures)?,
+            only_targets: false,
         })
     }
 
@@ -62,6 +66,29 @@ impl Content {
     pub(super) fn tasks(&self) -> usize {
         let flows = self.targets.len().saturating_mul(self.services.len());
         flows.saturating_add(checks::count(&self.scenes(), &self.checks)).saturating_mul(self.vantages.len())
+    }
+
+    /// Whether it is tested at a vantage.
+    pub(super) fn has(&self, vantage: VantageId) -> bool {
+        self.vantages.contains(&vantage)
+    }
+
+    /// Tests further targets, as far as they are not among the others.
+    pub(super) fn include(&mut self, targets: Vec<Target>) {
+        for target in targets {
+            if !self.targets.iter().any(|other| other.id == target.id) {
+                self.targets.push(target);
+            }
+        }
+    }
+
+    /// What is left to do where a part of it is queued: everything at the other vantages, and at these the other targets.
+    pub(super) fn beyond(self, queued: &BTreeSet<i32>, at: &BTreeSet<VantageId>) -> Vec<Self> {
+        let (queued_at, others) = self.vantages.iter().partition(|vantage| at.contains(vantage));
+        let rest = Self { vantages: others, ..self.clone() };
+        let targets = self.targets.iter().filter(|target| !queued.contains(&target.id)).cloned().collect();
+        let extra = Self { vantages: queued_at, targets, only_targets: true, ..self };
+        vec![rest, extra]
     }
 
     /// Leaves nothing to do.
@@ -77,7 +104,14 @@ impl Content {
 
     /// Every check, in jobs.
     pub(super) fn checks(&self, limits: Limits) -> Vec<PlannedChecks> {
-        checks::plan(&self.vantages, &self.scenes(), &self.checks, limits)
+        let mut jobs = checks::plan(&self.vantages, &self.scenes(), &self.checks, limits);
+        if self.only_targets {
+            for job in &mut jobs {
+                job.tasks.retain(|task| task.target.is_some());
+            }
+            jobs.retain(|job| !job.tasks.is_empty());
+        }
+        jobs
     }
 
     fn scenes(&self) -> Vec<Scene> {

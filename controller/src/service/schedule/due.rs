@@ -10,11 +10,12 @@ use sekisho_domain::{
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::{found, situation, wanted};
+use super::{ahead, found, situation, wanted};
 use crate::{
-    service::{Error, Result, Services, commit, sweep::Begin},
+    service::{Error, Event, Result, Services, commit, sweep::Begin},
     store::{
         self,
+        plan::Plan,
         schedule_run::{self, NewRun},
     },
 };
@@ -55,7 +56,18 @@ impl Services {
         let due = unknown(connection, name, table.due(standing.considered_until.to_jiff(), now)).await?;
         let mut runs = Vec::new();
         for (run, decision) in table.decide(&due, now, situation(&standing)) {
-            runs.push(self.carry_out(connection, schedule, run, decision, now).await?);
+            let plan = store::plan::of_run(connection, name, run.due).await?;
+            let is_given = plan.as_ref().is_some_and(|plan| plan.given_at.is_some());
+            let decision = if is_given { decision.planned(run) } else { decision };
+            let due = run.due;
+            let run = Planned { run, plan };
+            let new = self.carry_out(connection, schedule, run, decision, now).await?;
+            if let Some(plan) = store::plan::of_run(connection, name, due).await? {
+                // Nothing was begun by it: probes that hold it are to forget it.
+                store::plan::delete(connection, plan.number).await?;
+                store::event::send(connection, Event::PlansChanged).await?;
+            }
+            runs.push(new);
         }
         if !runs.is_empty() {
             schedule_run::record(connection, name, None, &runs).await?;
@@ -68,7 +80,7 @@ impl Services {
         &self,
         connection: &mut PgConnection,
         schedule: &Schedule,
-        run: Run,
+        Planned { run, plan }: Planned,
         decision: Decision,
         now: Timestamp,
     ) -> Result<NewRun> {
@@ -81,11 +93,18 @@ impl Services {
                 return Ok(NewRun { due, state: "skipped", reason: Some(skip.word()), detail, sweep: None });
             }
         };
-        match self.start(connection, schedule, deadline, now).await {
+        // Probes that hold the plan and saw no controller have begun by now.
+        let is_late = now.duration_since(run.start).unsigned_abs() >= self.settings().plan_grace;
+        let since = plan.as_ref().filter(|plan| is_late && plan.given_at.is_some()).map(|_| run.start);
+        let times = Times { since, now, deadline };
+        match self.start(connection, schedule, plan, times).await {
             Ok(sweep) => {
                 tracing::info!(schedule = %name, %due, sweep, "a run of a schedule is started");
-                let detail =
-                    caught_up.then(|| "caught up: no controller could start it within its window".to_owned());
+                let detail = if since.is_some() {
+                    Some("no controller was there when it began; probes that held its plan ran it by themselves".to_owned())
+                } else {
+                    caught_up.then(|| "caught up: no controller could start it within its window".to_owned())
+                };
                 Ok(NewRun { due, state: "started", reason: None, detail, sweep: Some(sweep) })
             }
             // The inventory has lost what the schedule names.
@@ -107,18 +126,40 @@ impl Services {
         &self,
         connection: &mut PgConnection,
         schedule: &Schedule,
-        deadline: Timestamp,
-        now: Timestamp,
+        plan: Option<Plan>,
+        Times { since, now, deadline }: Times,
     ) -> Result<i64> {
         let wanted = wanted(connection, schedule).await?;
-        let left = Duration::try_from(deadline.duration_since(now)).unwrap_or_default();
+        let plan = plan.filter(|plan| ahead::is_of(plan, &wanted));
+        let since = since.filter(|_| plan.is_some());
+        let left = Duration::try_from(deadline.duration_since(since.unwrap_or(now))).unwrap_or_default();
         let actor = format!("schedule:{}", schedule.name);
-        let begin = Begin { actor: &actor, schedule: Some(schedule.name.as_str()), deadline: left };
+        let begin = Begin {
+            actor: &actor,
+            schedule: Some(schedule.name.as_str()),
+            deadline: left,
+            plan: plan.map(|plan| plan.number),
+            since,
+        };
         let sweep = self.begin_sweep(connection, &wanted, &begin).await?;
         let detail = json!({ "profile": wanted.profile, "deadline": deadline });
         store::audit::record(connection, &actor, "sweep run", &format!("sweep {sweep}"), detail).await?;
         Ok(sweep)
     }
+}
+
+/// A run and the plan that was made of it.
+struct Planned {
+    run: Run,
+    plan: Option<Plan>,
+}
+
+/// When a sweep begins and ends.
+struct Times {
+    /// When it began, where that was without a controller.
+    since: Option<Timestamp>,
+    now: Timestamp,
+    deadline: Timestamp,
 }
 
 fn failed(schedule: &str, error: &Error) {

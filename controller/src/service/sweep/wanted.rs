@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use sekisho_domain::profile::{self, Contents, ProfileError};
 use sekisho_model::DEFAULT_PROFILE;
 use sqlx::PgConnection;
@@ -31,6 +32,10 @@ pub(in crate::service) struct Begin<'a> {
     /// The schedule that begins it by itself.
     pub(in crate::service) schedule: Option<&'a str>,
     pub(in crate::service) deadline: Duration,
+    /// The plan that probes hold of it.
+    pub(in crate::service) plan: Option<i64>,
+    /// When it began, where probes may have begun it by themselves: then nothing is looked for first.
+    pub(in crate::service) since: Option<Timestamp>,
 }
 
 impl Wanted {
@@ -83,10 +88,15 @@ impl Services {
             actor: begin.actor,
             schedule: begin.schedule,
             deadline: begin.deadline,
+            since: begin.since,
         };
         let id = store::sweep::create(connection, &sweep).await?;
         let searched: Vec<i32> = wanted.domains.iter().filter(|d| d.discover).map(|d| d.id).collect();
-        if searched.is_empty() {
+        if let Some(plan) = begin.plan {
+            store::plan::begin(connection, plan, id).await?;
+            store::event::send(connection, Event::PlansChanged).await?;
+        }
+        if searched.is_empty() || begin.since.is_some() {
             self.plan(connection, id).await?;
         } else {
             for &vantage in &vantages {
