@@ -3,6 +3,7 @@
 //! A service checks what it is given, decides, and lets the store write. It knows nothing of HTTP or gRPC, and holds no
 //! state that matters: every answer comes from the database.
 
+mod budget;
 mod change_request;
 mod diff;
 mod enrolment;
@@ -56,7 +57,7 @@ pub use schedule::{
 pub use session::{Hello, Session};
 pub use settings::Settings;
 pub use sweep::{JobKind, JobState, JobSummary, SweepDetail, SweepPhase, SweepRef, SweepRequest};
-pub use work::{Order, OrderTarget, OrderTask, OrderTaskKind, Work};
+pub use work::{Order, OrderShares, OrderTarget, OrderTask, OrderTaskKind, Work};
 
 /// How many events a slow listener may fall behind before it has to look at everything again.
 const EVENT_BACKLOG: usize = 1_024;

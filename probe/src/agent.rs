@@ -3,6 +3,7 @@
 //! Jobs run on whether or not a controller can be reached; what they observe goes to the spool, and from there to
 //! whichever controller answers next.
 
+mod beats;
 mod jobs;
 mod session;
 

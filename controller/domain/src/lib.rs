@@ -8,6 +8,7 @@
 )]
 
 pub mod attribution;
+pub mod budget;
 pub mod capture;
 pub mod change;
 pub mod change_request;

@@ -23,13 +23,13 @@ use crate::service::{Discovered, HandedIn, Hello, Order, OrderTask, OrderTaskKin
 
 /// What a probe says of itself, and the jobs that it has.
 pub(super) fn hello(hello: v1::Hello) -> Result<(Hello, HashSet<Uuid>), String> {
-    let v1::Hello { protocol: _, version, host, services, icmp, jobs, clock, spooled } = hello;
+    let v1::Hello { protocol: _, version, host, services, icmp, jobs, clock, spooled, keeps_shares } = hello;
     if jobs.len() > JOBS_PER_PROBE {
         return Err(format!("Hello names {} jobs; at most {JOBS_PER_PROBE} are allowed", jobs.len()));
     }
     let jobs = jobs.iter().map(|job| uuid(job)).collect::<Result<_, _>>()?;
     let clock = clock.as_ref().and_then(time);
-    Ok((Hello { version, host, services, icmp, clock, spooled }, jobs))
+    Ok((Hello { version, host, services, icmp, clock, spooled, keeps_shares }, jobs))
 }
 
 fn uuid(bytes: &[u8]) -> Result<Uuid, String> {
@@ -221,8 +221,9 @@ fn target(target: v1::Target) -> Result<Discovered, String> {
     Ok(Discovered { host: text("a host", target.host)?, address })
 }
 
-/// A job for the wire.
-pub(super) fn job(order: Order) -> v1::Job {
+/// A job for the wire. Its time was read after a heartbeat of the probe was heard.
+pub(super) fn job(order: Order, heartbeat: u64) -> v1::Job {
+    let share = |(address, rate): (IpAddr, u32)| v1::Share { address: address.to_string(), rate };
     let targets = order.targets.into_iter().map(|target| v1::Target {
         host: target.host,
         address: target.address.to_string(),
@@ -233,6 +234,9 @@ pub(super) fn job(order: Order) -> v1::Job {
         seconds_left: order.seconds_left,
         targets: targets.collect(),
         tasks: order.tasks.into_iter().map(task).collect(),
+        shares: order.shares.targets.into_iter().map(share).collect(),
+        link_rate: order.shares.link.unwrap_or(0),
+        heartbeat: Some(heartbeat),
     }
 }
 

@@ -70,6 +70,7 @@ impl v1::fleet_server::Fleet for Fleet {
             services: self.services.clone(),
             session,
             held,
+            heartbeat: 0,
             protocol,
             incoming,
             outgoing,

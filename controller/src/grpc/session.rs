@@ -28,6 +28,8 @@ pub(super) struct Link {
     pub(super) session: Session,
     /// Jobs that the probe has.
     pub(super) held: HashSet<Uuid>,
+    /// Sequence of the last heartbeat that was heard; 0: Hello.
+    pub(super) heartbeat: u64,
     pub(super) protocol: u32,
     pub(super) incoming: Streaming<v1::ProbeMessage>,
     pub(super) outgoing: mpsc::Sender<Result<v1::ControllerMessage, Status>>,
@@ -136,6 +138,7 @@ impl Link {
     async fn answer(&mut self, message: v1::ProbeMessage) -> Result<(), End> {
         match message.message {
             Some(In::Heartbeat(heartbeat)) => {
+                self.heartbeat = heartbeat.sequence;
                 let clock = heartbeat.clock.as_ref().and_then(convert::time);
                 let noted = self.services.heartbeat(&self.session, heartbeat.spooled, clock).await;
                 ride_out(noted.map_err(End::from))?;
@@ -217,7 +220,7 @@ impl Link {
         let work = self.services.work(&self.session, &self.held).await?;
         for order in work.orders {
             let id = order.id;
-            self.send(Out::Job(convert::job(order))).await?;
+            self.send(Out::Job(convert::job(order, self.heartbeat))).await?;
             self.held.insert(id);
         }
         for job in work.forget {

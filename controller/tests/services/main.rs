@@ -18,6 +18,7 @@ mod nights;
 mod schedules;
 
 mod attacks;
+mod budgets;
 mod change_request;
 mod checks;
 mod comparison;

@@ -21,8 +21,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use uuid::Uuid;
 
-use super::{Agent, End};
-use crate::{convert, identity, identity::Identity};
+use super::{Agent, End, beats::Beats};
+use crate::{
+    convert::{self, Job},
+    identity::{self, Identity},
+};
 
 /// Messages on the way to the controller.
 const OUTGOING: usize = 32;
@@ -48,7 +51,7 @@ pub(super) async fn run(agent: &mut Agent, controller: &str) -> anyhow::Result<E
     }
     let channel = identity::connect(controller, identity::trusting(&agent.identity)?).await?;
     let (outgoing, messages) = mpsc::channel(OUTGOING);
-    let hello = hello(agent);
+    let (hello, beats) = (hello(agent), Beats::hello());
     outgoing.send(message(FromProbe::Hello(hello))).await.context("the session ended at once")?;
     let mut client = FleetClient::new(channel.clone())
         .max_decoding_message_size(limits::MESSAGE_BYTES)
@@ -72,6 +75,7 @@ pub(super) async fn run(agent: &mut Agent, controller: &str) -> anyhow::Result<E
         sequence: 0,
         batch: 0,
         cursor: 0,
+        beats,
         in_flight: HashMap::new(),
     };
     if session.agent.identity.trust(&welcome.trust)? {
@@ -93,6 +97,7 @@ fn hello(agent: &Agent) -> v1::Hello {
         jobs: jobs.take(limits::JOBS_PER_PROBE).map(|id| id.as_bytes().to_vec()).collect(),
         clock: Some(convert::timestamp(Timestamp::now())),
         spooled: agent.spool.held().borrow().rows,
+        keeps_shares: true,
     }
 }
 
@@ -140,6 +145,8 @@ struct Session<'a> {
     batch: u64,
     /// Highest spool number sent in this session.
     cursor: u64,
+    /// When Hello (0) and the last heartbeats were sent.
+    beats: Beats,
     /// Spool numbers of each batch that is not yet acknowledged.
     in_flight: HashMap<u64, Vec<u64>>,
 }
@@ -200,6 +207,7 @@ impl Session<'_> {
             jobs: u32::try_from(self.agent.jobs.ids().len()).unwrap_or(u32::MAX),
             spooled: self.agent.spool.held().borrow().rows,
         };
+        self.beats.sent(self.sequence);
         self.send(FromProbe::Heartbeat(beat)).await
     }
 
@@ -231,8 +239,8 @@ impl Session<'_> {
     async fn take_job(&mut self, job: v1::Job) -> anyhow::Result<()> {
         let id = job.id.clone();
         let started = convert::job(job).and_then(|job| {
-            let id = job.id;
-            self.agent.jobs.start(job)?;
+            let (id, within) = (job.id, job.within.saturating_sub(self.beats.since(job.heartbeat)));
+            self.agent.jobs.start(Job { within, ..job })?;
             // Sent again: what ended of it before is not its end.
             self.agent.finished.remove(&id);
             Ok(())
