@@ -75,6 +75,7 @@ struct Inner {
     settings: Settings,
     events: broadcast::Sender<Event>,
     vitals: health::Vitals,
+    turns: budget::Turns,
 }
 
 impl Services {
@@ -95,6 +96,7 @@ impl Services {
                 settings,
                 events,
                 vitals: health::Vitals::default(),
+                turns: budget::Turns::default(),
             }),
         }
     }

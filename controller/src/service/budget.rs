@@ -1,8 +1,11 @@
 //! Jobs are given out with shares of the budgets of everything that they talk to, or not at all.
 
+mod turns;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    time::Instant,
 };
 
 use sekisho_domain::budget::{GUARD, LINGER, Wish, share};
@@ -11,6 +14,8 @@ use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::{Result, Services, Session, commit, session::taken_over};
+pub(super) use turns::Turns;
+
 use crate::store::{
     self, Named as _,
     budget::Need,
@@ -37,15 +42,23 @@ type Key = (Option<IpAddr>, Option<i32>);
 impl Services {
     /// Gives queued jobs to the probe of a session: as many as it has room for, and budgets for.
     pub(super) async fn claim(&self, connection: &mut PgConnection, session: &Session) -> Result<()> {
-        // Without locks first. Where budgets are lent many probes look again and again.
-        if self.hopeful(connection, session).await?.jobs.is_empty() {
+        let turns = &self.inner.turns;
+        if !turns.may_look(session.vantage, Instant::now()) {
             return Ok(());
         }
+        // Without locks first: where budgets are lent, many look again and again.
+        let hopeful = self.hopeful(connection, session).await?;
+        if hopeful.jobs.is_empty() {
+            if hopeful.is_blocked {
+                turns.wait(session.vantage, Instant::now());
+            }
+            return Ok(());
+        }
+        turns.went(session.vantage);
         let mut transaction = connection.begin().await.named("beginning a transaction")?;
         if !store::session::lock(&mut transaction, session.probe, session.id).await? {
             return Err(taken_over());
         }
-        let hopeful = self.hopeful(&mut transaction, session).await?;
         let jobs = store::work::lock_queued(&mut transaction, &hopeful.ids(), hopeful.room).await?;
         self.lend(&mut transaction, session, &hopeful, &jobs).await?;
         Ok(transaction.commit().await.named("committing a transaction")?)
@@ -60,12 +73,14 @@ impl Services {
             discovery_wait: self.settings().discovery_wait.as_secs_f64(),
         };
         let (mut jobs, room) = store::work::candidates(connection, &claim).await?;
-        let needs = needs(connection, session.probe, &jobs).await?;
+        let is_blocked = !jobs.is_empty();
+        let mut needs = needs(connection, session.probe, &jobs).await?;
         jobs.retain(|job| {
             let of_job = needs.iter().filter(|need| need.job_id == job.id);
             granted(of_job, &BTreeMap::new(), |need| wish(session, job, need, (1, 1))).is_some()
         });
-        Ok(Hopeful { jobs, room })
+        needs.retain(|need| jobs.iter().any(|job| job.id == need.job_id));
+        Ok(Hopeful { jobs, needs, room, is_blocked })
     }
 
     /// Gives those of locked jobs to the probe for which everything can be lent that they need. Two controllers that lend of one
@@ -79,19 +94,22 @@ impl Services {
     ) -> Result<()> {
         let jobs: Vec<Candidate> =
             hopeful.jobs.iter().filter(|job| jobs.contains(&job.id)).cloned().collect();
-        let before = needs(connection, session.probe, &jobs).await?;
-        let addresses: BTreeSet<IpAddr> = before.iter().filter_map(|need| need.address).collect();
-        let vantages: BTreeSet<i32> = before.iter().filter_map(|need| need.vantage_id).collect();
+        let live = self.settings().live_window.as_secs_f64();
+        let mut waiting = Vec::new();
+        for job in &jobs {
+            waiting.push(store::work::waiting(connection, job.id, live).await?);
+        }
+        let addresses: BTreeSet<IpAddr> = hopeful.needs.iter().filter_map(|need| need.address).collect();
+        let vantages: BTreeSet<i32> = hopeful.needs.iter().filter_map(|need| need.vantage_id).collect();
         let (addresses, vantages) = (Vec::from_iter(addresses), Vec::from_iter(vantages));
         let numbers = store::budget::lock(connection, &addresses, &vantages).await?;
-        // What was lent before the lock was had. A need that came up meanwhile has no lock: its job waits for the next time.
+        // What others lent until the lock was had counts. A need that came up meanwhile has no lock: its job waits for the next time.
         let needs = needs(connection, session.probe, &jobs).await?;
-        let live = self.settings().live_window.as_secs_f64();
-        let mut lent = BTreeMap::new();
-        for job in &jobs {
-            let of_job: Vec<&Need> = needs.iter().filter(|need| need.job_id == job.id).collect();
-            let waiting = store::work::waiting(connection, job.id, live).await?;
-            let shares = granted(of_job.into_iter(), &lent, |need| wish(session, job, need, waiting));
+        let (mut lent, mut given) = (BTreeMap::new(), 0);
+        for (job, (same_targets, same_vantage)) in jobs.iter().zip(waiting) {
+            let of_job = needs.iter().filter(|need| need.job_id == job.id);
+            let waiting = (same_targets - given, same_vantage - given);
+            let shares = granted(of_job, &lent, |need| wish(session, job, need, waiting));
             let Some(shares) = shares else { continue };
             let numbered = shares.iter().map(|(key, rate)| Some((*numbers.get(key)?, *rate)));
             let Some(numbered) = numbered.collect::<Option<Vec<_>>>() else { continue };
@@ -101,6 +119,7 @@ impl Services {
                 *lent.entry(key).or_insert(0) += i64::from(rate);
             }
             store::work::assign(connection, session.probe, job.id).await?;
+            given += 1;
         }
         Ok(())
     }
@@ -126,7 +145,10 @@ impl Services {
 /// Jobs that may be given out, and how many.
 struct Hopeful {
     jobs: Vec<Candidate>,
+    needs: Vec<Need>,
     room: i64,
+    /// There are jobs, and room for some.
+    is_blocked: bool,
 }
 
 impl Hopeful {
