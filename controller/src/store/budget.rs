@@ -64,6 +64,29 @@ pub(crate) async fn needs(
     .named("reading what jobs need of budgets")
 }
 
+/// The budgets of the addresses of targets, by target.
+pub(crate) async fn of_targets(connection: &mut PgConnection, targets: &[i32]) -> Result<Vec<(i32, i32)>> {
+    sqlx::query_as(
+        "SELECT wanted.id, min(coalesce(t.budget, d.budget, $2)) FROM target wanted
+         JOIN target t ON t.address = wanted.address JOIN domain d ON d.id = t.domain_id
+         WHERE wanted.id = ANY($1) AND t.removed_at IS NULL GROUP BY wanted.id",
+    )
+    .bind(targets)
+    .bind(i32::try_from(budget::DEFAULT).unwrap_or(i32::MAX))
+    .fetch_all(connection)
+    .await
+    .named("reading the budgets of targets")
+}
+
+/// The budgets of vantages that have one.
+pub(crate) async fn of_vantages(connection: &mut PgConnection, vantages: &[i32]) -> Result<Vec<(i32, i32)>> {
+    sqlx::query_as("SELECT id, budget FROM vantage WHERE id = ANY($1) AND budget IS NOT NULL")
+        .bind(vantages)
+        .fetch_all(connection)
+        .await
+        .named("reading the budgets of vantages")
+}
+
 /// Locks what is to be lent of until the transaction ends, and says by what number it is known.
 pub(crate) async fn lock(
     connection: &mut PgConnection,
