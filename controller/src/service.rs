@@ -5,6 +5,7 @@
 
 mod alert;
 mod baseline;
+mod budget;
 mod change_request;
 mod channel;
 mod diff;
@@ -74,7 +75,7 @@ pub use session::{Beat, Hello, Session};
 pub use settings::Settings;
 pub use suggest::PolicySuggestion;
 pub use sweep::{JobKind, JobState, JobSummary, SweepDetail, SweepPhase, SweepRef, SweepRequest};
-pub use work::{Order, OrderTarget, OrderTask, OrderTaskKind, Work};
+pub use work::{Order, OrderShares, OrderTarget, OrderTask, OrderTaskKind, Work};
 
 /// How many events a slow listener may fall behind before it has to look at everything again.
 const EVENT_BACKLOG: usize = 1_024;
@@ -94,6 +95,7 @@ struct Inner {
     vitals: health::Vitals,
     metrics: Metrics,
     channels: OnceLock<Vec<Channel>>,
+    turns: budget::Turns,
 }
 
 impl Services {
@@ -116,6 +118,7 @@ impl Services {
                 vitals: health::Vitals::default(),
                 metrics: Metrics::default(),
                 channels: OnceLock::new(),
+                turns: budget::Turns::default(),
             }),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Functions take a connection, so that services decide what belongs to one transaction. Times are compared with the
 //! database's clock only. Locks are taken in this order, so that no two transactions wait for each other: the
-//! inventory (advisory), a schedule, a probe, a sweep, jobs by id, the spans of a vantage (advisory), targets. A transaction that
+//! inventory (advisory), a schedule, a probe, a sweep, jobs by id, the spans of a vantage (advisory), targets, budgets by id. A transaction that
 //! holds jobs never asks for a sweep. Applying an inventory takes schedules last: who holds one waits for nothing else of it.
 //! inventory (advisory), a probe, a sweep, jobs by id, the spans of a vantage (advisory), targets. A transaction that
 //! holds jobs never asks for a sweep. Alerts (advisory) are locked by transactions that ask for none of these.
@@ -11,6 +11,7 @@ pub(crate) mod alert;
 pub(crate) mod audit;
 pub(crate) mod baseline;
 pub mod block;
+pub(crate) mod budget;
 pub mod check_result;
 pub(crate) mod computer;
 pub(crate) mod controller;

@@ -6,6 +6,7 @@
 mod addresses;
 mod autonomy;
 mod backoff;
+mod beats;
 mod jobs;
 mod presence;
 mod problems;

@@ -12,6 +12,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use sekisho_checks::wire::dns::{self, Question, Response};
@@ -69,7 +70,8 @@ impl Client {
     /// # Errors
     /// No response; why.
     pub(crate) async fn over_tcp(&self, server: SocketAddr, question: &Question) -> Result<Answer, Failure> {
-        until_answered(&self.engine, server.ip(), &CONNECTIONS, || connection(server, question)).await
+        let life = self.engine.syn_life(server.ip());
+        until_answered(&self.engine, server.ip(), &CONNECTIONS, || connection(server, question, life)).await
     }
 }
 
@@ -87,10 +89,14 @@ async fn datagram(server: SocketAddr, question: &Question) -> Result<Answer, Fai
     net::converse(server, &query, |bytes| dns::decode(bytes, id, question).ok().flatten()).await
 }
 
-async fn connection(server: SocketAddr, question: &Question) -> Result<Answer, Failure> {
+async fn connection(
+    server: SocketAddr,
+    question: &Question,
+    life: Option<Duration>,
+) -> Result<Answer, Failure> {
     let (id, query) = query(question)?;
     let began = Instant::now();
-    let message = match exchange(server, &dns::framed(&query)).await {
+    let message = match exchange(server, &dns::framed(&query), life).await {
         Ok(message) => message,
         Err(error) => return Err(Failure::of_error(&error)),
     };
@@ -99,8 +105,8 @@ async fn connection(server: SocketAddr, question: &Question) -> Result<Answer, F
 }
 
 /// One message there and one back. What follows it is not read; a message has at most 65535 octets (RFC 1035 4.2.2).
-async fn exchange(server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
-    let mut stream = net::connect(server, None).await?;
+async fn exchange(server: SocketAddr, query: &[u8], life: Option<Duration>) -> io::Result<Vec<u8>> {
+    let mut stream = net::connect(server, None, life).await?;
     stream.write_all(query).await?;
     let length = stream.read_u16().await?;
     let mut message = vec![0; usize::from(length)];

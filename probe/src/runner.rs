@@ -3,6 +3,7 @@
 //! The order of a target: all flows at once; then, with the other flows as controls, who sent a RST and whether a
 //! silence is a rationed ICMP error; then, where the outcome differs from the last sweep's, everything once more.
 
+mod allowance;
 mod evidence;
 mod flow;
 mod gate;
@@ -19,7 +20,7 @@ mod trace;
 mod verdict;
 mod way;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use sekisho_model::{Attempt, CheckStatus, Facts, Outcome, Service};
@@ -28,10 +29,12 @@ use tokio::{
     task::JoinSet,
 };
 
+pub use allowance::Shares;
 pub use gate::Gate;
 pub use limits::{Limits, Rates};
 
 use crate::net::IcmpAccess;
+use allowance::Allowance;
 use flow::Subject;
 use silence::Rejections;
 
@@ -113,28 +116,41 @@ impl Observed {
     }
 }
 
-/// What all checks of this process share.
+/// What all checks of this process share, and what those of one job may use of budgets.
 #[derive(Debug)]
 pub struct Engine {
-    limits: Limits,
+    limits: Arc<Limits>,
     icmp: IcmpAccess,
+    allowance: Allowance,
 }
 
 impl Engine {
     /// An engine with these rates.
     #[must_use]
     pub fn new(rates: Rates, icmp: IcmpAccess) -> Arc<Self> {
-        Arc::new(Self { limits: Limits::new(rates), icmp })
+        Arc::new(Self { limits: Arc::new(Limits::new(rates)), icmp, allowance: Allowance::default() })
     }
 
-    /// Waits until an attempt to the target may begin.
-    pub(crate) async fn admit(&self, target: IpAddr) -> Option<OwnedSemaphorePermit> {
-        self.limits.admit(target).await
+    /// The same engine for a job that may use these shares of budgets for so long.
+    #[must_use]
+    pub fn within(&self, shares: &Shares, within: Duration) -> Arc<Self> {
+        let allowance = self.limits.allowance(shares, within);
+        Arc::new(Self { limits: self.limits.clone(), icmp: self.icmp, allowance })
+    }
+
+    /// Waits until an attempt to the target may begin. Whoever is admitted begins it at once.
+    pub async fn admit(&self, target: IpAddr) -> Option<OwnedSemaphorePermit> {
+        self.limits.admit(target, &self.allowance).await
+    }
+
+    /// How long a SYN to an address may stay unanswered, where that is limited.
+    pub(crate) fn syn_life(&self, address: IpAddr) -> Option<Duration> {
+        self.allowance.syn_life(address)
     }
 
     /// Waits until one more try may be made of what holds a permit already.
     pub(crate) async fn admit_again(&self, target: IpAddr) -> Option<OwnedSemaphorePermit> {
-        self.limits.admit_again(target).await
+        self.limits.admit_again(target, &self.allowance).await
     }
 
     /// Tests the services of each target and hands in one observation per task, as they come.

@@ -8,6 +8,8 @@ pub const TASKS_PER_JOB: usize = 2_048;
 pub const CHECKS_PER_JOB: usize = 512;
 /// Most targets in one job.
 pub const TARGETS_PER_JOB: usize = 1_024;
+/// Most shares of budgets in one job: of its targets, and of DNS servers that are targets.
+pub const SHARES_PER_JOB: usize = 2_048;
 /// Most observations in one batch.
 pub const OBSERVATIONS_PER_BATCH: usize = 256;
 /// Most facts in one observation.

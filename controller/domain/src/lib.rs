@@ -10,6 +10,7 @@
 pub mod alert;
 pub mod attribution;
 pub mod baseline;
+pub mod budget;
 pub mod capture;
 pub mod change;
 pub mod change_request;

@@ -66,6 +66,7 @@ async fn round(services: &Services, settled: bool, is_slow: bool) -> Result<(), 
         services.sign_of_life().await?;
         services.prepare_blocks().await?;
         services.complete_late_sweeps().await?;
+        services.forget_shares().await?;
     }
     if settled {
         services.close_stale_sessions().await?;

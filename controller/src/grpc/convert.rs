@@ -23,7 +23,8 @@ use crate::service::{Beat, Discovered, HandedIn, Hello, Order, OrderTask, OrderT
 
 /// What a probe says of itself, the jobs that it has, and the planned ones that it holds.
 pub(super) fn hello(hello: v1::Hello) -> Result<(Hello, HashSet<Uuid>, HashSet<Uuid>), String> {
-    let v1::Hello { protocol: _, version, host, services, icmp, jobs, clock, spooled, planned } = hello;
+    let v1::Hello { protocol: _, version, host, services, icmp, jobs, clock, spooled, planned, keeps_shares } =
+        hello;
     if planned.len() > PLANNED_JOBS {
         return Err(format!(
             "Hello names {} planned jobs; at most {PLANNED_JOBS} are allowed",
@@ -36,7 +37,7 @@ pub(super) fn hello(hello: v1::Hello) -> Result<(Hello, HashSet<Uuid>, HashSet<U
     let jobs = jobs.iter().map(|job| uuid(job)).collect::<Result<_, _>>()?;
     let planned = planned.iter().map(|job| uuid(job)).collect::<Result<_, _>>()?;
     let clock = clock.as_ref().and_then(time);
-    Ok((Hello { version, host, services, icmp, clock, spooled }, jobs, planned))
+    Ok((Hello { version, host, services, icmp, clock, spooled, keeps_shares }, jobs, planned))
 }
 
 /// What a probe says of itself again and again.
@@ -246,8 +247,9 @@ fn target(target: v1::Target) -> Result<Discovered, String> {
     Ok(Discovered { host: text("a host", target.host)?, address })
 }
 
-/// A job for the wire.
-pub(super) fn job(order: Order) -> v1::Job {
+/// A job for the wire. Its time was read after a heartbeat of the probe was heard.
+pub(super) fn job(order: Order, heartbeat: u64) -> v1::Job {
+    let share = |(address, rate): (IpAddr, u32)| v1::Share { address: address.to_string(), rate };
     let targets = order.targets.into_iter().map(|target| v1::Target {
         host: target.host,
         address: target.address.to_string(),
@@ -258,6 +260,9 @@ pub(super) fn job(order: Order) -> v1::Job {
         seconds_left: order.seconds_left,
         targets: targets.collect(),
         tasks: order.tasks.into_iter().map(task).collect(),
+        shares: order.shares.targets.into_iter().map(share).collect(),
+        link_rate: order.shares.link.unwrap_or(0),
+        heartbeat: Some(heartbeat),
     }
 }
 
@@ -274,7 +279,8 @@ pub(super) fn planned(probe: Uuid, planned: PlannedOrder, now: Timestamp) -> v1:
         turn_seconds: seconds(planned.turn),
         silent_seconds: seconds(planned.silent),
         made_at: Some(timestamp(now)),
-        job: Some(job(planned.order)),
+        // It is begun by the probe's clock, whenever that is.
+        job: Some(v1::Job { heartbeat: None, ..job(planned.order, 0) }),
     }
 }
 

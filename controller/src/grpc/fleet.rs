@@ -91,6 +91,7 @@ impl Fleet {
             session,
             held,
             plans: session::Plans::of(planned),
+            heartbeat: 0,
             protocol,
             incoming,
             outgoing,

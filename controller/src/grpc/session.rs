@@ -40,6 +40,8 @@ pub(super) struct Link {
     pub(super) held: HashSet<Uuid>,
     /// Planned jobs that it holds.
     pub(super) plans: Plans,
+    /// Sequence of the last heartbeat that was heard; 0: Hello.
+    pub(super) heartbeat: u64,
     pub(super) protocol: u32,
     pub(super) incoming: Streaming<v1::ProbeMessage>,
     pub(super) outgoing: mpsc::Sender<Result<v1::ControllerMessage, Status>>,
@@ -173,6 +175,7 @@ impl Link {
         match message.message {
             Some(In::Heartbeat(heartbeat)) => {
                 let sequence = heartbeat.sequence;
+                self.heartbeat = sequence;
                 let beat = convert::beat(heartbeat, self.progressed);
                 let noted = self.services.heartbeat(&self.session, &beat).await;
                 if noted.is_ok() {
@@ -292,7 +295,7 @@ impl Link {
         let work = self.services.work(&self.session, &self.held).await?;
         for order in work.orders {
             let id = order.id;
-            self.send(Out::Job(convert::job(order))).await?;
+            self.send(Out::Job(convert::job(order, self.heartbeat))).await?;
             self.held.insert(id);
             tracing::debug!(probe = %self.session.probe, job = %id, "a job was sent");
         }

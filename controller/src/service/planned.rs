@@ -135,6 +135,7 @@ impl Services {
                 seconds_left: u32::try_from(window.as_secs()).unwrap_or(u32::MAX),
                 targets,
                 tasks,
+                shares: super::OrderShares::default(),
             },
             schedule: row.schedule,
             due: row.due_at.to_jiff(),

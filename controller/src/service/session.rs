@@ -30,6 +30,8 @@ pub struct Hello {
     pub clock: Option<Timestamp>,
     /// Observations on its disk.
     pub spooled: u64,
+    /// Whether it keeps to the shares of budgets that come with jobs.
+    pub keeps_shares: bool,
 }
 
 /// What a probe says of itself again and again.
@@ -56,6 +58,8 @@ pub struct Session {
     pub probe: Uuid,
     /// Key of its vantage.
     pub vantage: i32,
+    /// Whether the probe keeps to shares of budgets.
+    pub keeps_shares: bool,
 }
 
 impl Services {
@@ -87,7 +91,15 @@ impl Services {
         let Some(vantage) = vantage else { return Err(refused(probe)) };
         store::event::send(&mut transaction, Event::SessionOpened { probe, session: id }).await?;
         commit(transaction).await?;
-        Ok(Session { id, probe, vantage })
+        if !hello.keeps_shares {
+            tracing::warn!(
+                %probe,
+                version = hello.version,
+                "this version of the probe keeps to no budgets: it counts with all that it may send, and gets no job on targets \
+                 whose budget is below that; update it"
+            );
+        }
+        Ok(Session { id, probe, vantage, keeps_shares: hello.keeps_shares })
     }
 
     /// Notes that the probe was heard.

@@ -7,12 +7,12 @@ use std::{
 
 use sekisho_domain::Capture;
 use sekisho_model::{CheckKind, Outcome};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Result, Services, Session, enrolment::admitted, planned, session::taken_over, sweep::strange};
 use crate::store::{
-    self, Named as _, letter,
+    self, letter,
     work::{Assigned, CheckTask, KnownTarget, VantageTask},
 };
 
@@ -27,6 +27,17 @@ pub struct Order {
     pub targets: Vec<OrderTarget>,
     /// What to do.
     pub tasks: Vec<OrderTask>,
+    /// What it may use of budgets.
+    pub shares: OrderShares,
+}
+
+/// What a job may use of budgets: attempts per second.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OrderShares {
+    /// To each address that is a target's.
+    pub targets: Vec<(IpAddr, u32)>,
+    /// In total, where its vantage has a budget.
+    pub link: Option<u32>,
 }
 
 /// A domain controller.
@@ -108,21 +119,13 @@ impl Services {
         let current =
             current.filter(|current| current.session_id == Some(session.id)).ok_or_else(taken_over)?;
         if current.queued {
-            let mut transaction = connection.begin().await.named("beginning a transaction")?;
-            if !store::session::lock(&mut transaction, session.probe, session.id).await? {
-                return Err(taken_over());
-            }
-            let most = i64::from(self.settings().jobs_per_probe);
-            if store::work::claim(&mut transaction, session.probe, session.vantage, most).await? > 0 {
-                store::probe::owes(&mut transaction, session.probe).await?;
-            }
-            transaction.commit().await.named("committing a transaction")?;
+            self.claim(&mut connection, session).await?;
         }
         let wait = self.settings().discovery_wait.as_secs_f64();
         let mut work = Work::default();
         for job in store::work::assigned(&mut connection, session.probe, wait).await? {
             if !held.contains(&job.id) {
-                work.orders.push(order(&mut connection, &job).await?);
+                work.orders.push(order(&mut connection, &job, session.probe).await?);
             }
         }
         let held: Vec<Uuid> = held.iter().copied().collect();
@@ -143,18 +146,28 @@ impl Services {
     pub async fn job_finished(&self, session: &Session, job: Uuid) -> Result<()> {
         let mut connection = self.connection().await?;
         store::job::report(&mut connection, job, session.probe).await?;
-        Ok(store::probe::ended_job(&mut connection, session.probe).await?)
+        store::probe::ended_job(&mut connection, session.probe).await?;
+        drop(connection);
+        self.give_back(session, job).await
     }
 }
 
-async fn order(connection: &mut PgConnection, job: &Assigned) -> Result<Order> {
+async fn order(connection: &mut PgConnection, job: &Assigned, probe: Uuid) -> Result<Order> {
     let (targets, tasks) = match job.kind.as_str() {
         "discovery" => (Vec::new(), discoveries(connection, job).await?),
         "check" => flows(connection, job).await?,
         "vantage" => checks(connection, job).await?,
         other => return Err(strange("kind of job", other)),
     };
-    Ok(Order { id: job.id, seconds_left: whole_seconds(job.seconds_left), targets, tasks })
+    let mut shares = OrderShares::default();
+    for share in store::budget::of_job(connection, job.id, probe).await? {
+        let rate = share.rate.unsigned_abs();
+        match share.address {
+            Some(address) => shares.targets.push((address, rate)),
+            None => shares.link = Some(rate),
+        }
+    }
+    Ok(Order { id: job.id, seconds_left: whole_seconds(job.seconds_left), targets, tasks, shares })
 }
 
 async fn discoveries(connection: &mut PgConnection, job: &Assigned) -> Result<Vec<OrderTask>> {

@@ -8,22 +8,25 @@ use uuid::Uuid;
 
 use super::{Named, Result, letter};
 
-/// Queues a discovery job: one task per domain.
+/// Queues a discovery job: one task per domain. The known targets of the domains may be asked, for domain controllers are DNS
+/// servers.
 pub(crate) async fn create_discovery(
     connection: &mut PgConnection,
     id: Uuid,
     sweep: i64,
     vantage: i32,
     domains: &[i32],
+    known: &[i32],
 ) -> Result<()> {
     sqlx::query(
-        "INSERT INTO job (id, sweep_id, vantage_id, kind, domain_ids, planned)
-         VALUES ($1, $2, $3, 'discovery', $4, cardinality($4))",
+        "INSERT INTO job (id, sweep_id, vantage_id, kind, domain_ids, known_targets, planned)
+         VALUES ($1, $2, $3, 'discovery', $4, $5, cardinality($4))",
     )
     .bind(id)
     .bind(sweep)
     .bind(vantage)
     .bind(domains)
+    .bind(known)
     .execute(connection)
     .await
     .named("queueing a discovery job")?;
@@ -40,8 +43,9 @@ pub(crate) async fn create_check(
     services: &[i16],
 ) -> Result<()> {
     sqlx::query(
-        "INSERT INTO job (id, sweep_id, vantage_id, kind, task_targets, task_services, planned)
-         VALUES ($1, $2, $3, 'check', $4, $5, cardinality($4))",
+        "INSERT INTO job (id, sweep_id, vantage_id, kind, task_targets, task_services, known_targets, planned)
+         VALUES ($1, $2, $3, 'check', $4, $5, ARRAY(SELECT DISTINCT t FROM unnest($4::integer[]) AS t ORDER BY t),
+                 cardinality($4))",
     )
     .bind(id)
     .bind(sweep)

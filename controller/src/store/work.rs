@@ -7,36 +7,119 @@ use uuid::Uuid;
 
 use super::{Named, Result};
 
-/// Gives queued jobs of a vantage to a probe until it holds `most`. The caller has locked the probe's session.
+/// A queued job that a probe could have.
+#[derive(Clone, FromRow)]
+pub(crate) struct Candidate {
+    pub(crate) id: Uuid,
+    /// How long it may take from now.
+    pub(crate) seconds: f64,
+    /// Tasks to each of its targets; `None` for a job of another kind than flows.
+    pub(crate) tasks_each: Option<i64>,
+    pub(crate) tasks: i32,
+}
+
+/// Who asks for jobs.
+pub(crate) struct Claim {
+    pub(crate) probe: Uuid,
+    pub(crate) vantage: i32,
+    /// Jobs that the probe may hold.
+    pub(crate) most: i64,
+    /// Seconds after the start of a sweep when its discovery is over.
+    pub(crate) discovery_wait: f64,
+}
+
+/// The queued jobs that a probe of a vantage could have next, and how many of them it has room for.
 ///
 /// Sweeps that operators asked for come before those of schedules. Among equals the sweep comes first of which the probes
 /// of the vantage hold the fewest jobs, so that a small sweep gets the next place that a large one frees.
-pub(crate) async fn claim(
+pub(crate) async fn candidates(
     connection: &mut PgConnection,
-    probe: Uuid,
-    vantage: i32,
+    claim: &Claim,
+) -> Result<(Vec<Candidate>, i64)> {
+    let room: i64 = sqlx::query_scalar(
+        "SELECT greatest(0, $2 - count(*)) FROM job
+         WHERE probe_id = $1 AND state = 'assigned' AND reported_at IS NULL",
+    )
+    .bind(claim.probe)
+    .bind(claim.most)
+    .fetch_one(&mut *connection)
+    .await
+    .named("counting a probe's jobs")?;
+    if room == 0 {
+        return Ok((Vec::new(), 0));
+    }
+    let candidates = sqlx::query_as(
+        "SELECT j.id, j.planned AS tasks, extract(epoch FROM least(s.deadline, CASE WHEN j.kind = 'discovery'
+                    THEN s.started_at + make_interval(secs => $3) END) - now())::float8 AS seconds,
+                CASE WHEN j.kind = 'check' THEN ceil(j.planned::float8 / greatest(1, cardinality(j.known_targets)))::bigint END
+                    AS tasks_each
+         FROM job j JOIN sweep s ON s.id = j.sweep_id
+         LEFT JOIN (SELECT sweep_id, count(*) AS jobs FROM job
+                    WHERE vantage_id = $1 AND state = 'assigned' AND reported_at IS NULL GROUP BY sweep_id) held
+             ON held.sweep_id = j.sweep_id
+         WHERE j.vantage_id = $1 AND j.state = 'queued'
+         ORDER BY s.schedule IS NOT NULL, coalesce(held.jobs, 0), j.sweep_id, j.id LIMIT $2",
+    )
+    .bind(claim.vantage)
+    // More than there is room for: others may take some of them, and some may have to wait for a budget.
+    .bind(room.saturating_mul(2).saturating_add(2))
+    .bind(claim.discovery_wait)
+    .fetch_all(connection)
+    .await
+    .named("looking for jobs")?;
+    Ok((candidates, room))
+}
+
+/// Locks the first `most` of `jobs` that are still queued and that nobody else holds, until the transaction ends.
+pub(crate) async fn lock_queued(
+    connection: &mut PgConnection,
+    jobs: &[Uuid],
     most: i64,
-) -> Result<u64> {
-    let claimed = sqlx::query(
-        "WITH next AS (
-             SELECT j.id FROM job j JOIN sweep s ON s.id = j.sweep_id
-             LEFT JOIN (SELECT sweep_id, count(*) AS jobs FROM job
-                        WHERE vantage_id = $2 AND state = 'assigned' AND reported_at IS NULL GROUP BY sweep_id) held
-                 ON held.sweep_id = j.sweep_id
-             WHERE j.vantage_id = $2 AND j.state = 'queued'
-             ORDER BY s.schedule IS NOT NULL, coalesce(held.jobs, 0), j.sweep_id, j.id
-             LIMIT greatest(0, $3 - (SELECT count(*) FROM job WHERE probe_id = $1 AND state = 'assigned' AND reported_at IS NULL))
-             FOR NO KEY UPDATE OF j SKIP LOCKED)
-         UPDATE job SET state = 'assigned', probe_id = $1, assigned_at = now(), reported_at = NULL
-         FROM next WHERE job.id = next.id",
+) -> Result<Vec<Uuid>> {
+    sqlx::query_scalar(
+        "SELECT j.id FROM unnest($1::uuid[]) WITH ORDINALITY AS wanted (id, place) JOIN job j ON j.id = wanted.id
+         WHERE j.state = 'queued' ORDER BY wanted.place LIMIT $2 FOR NO KEY UPDATE OF j SKIP LOCKED",
+    )
+    .bind(jobs)
+    .bind(most)
+    .fetch_all(connection)
+    .await
+    .named("locking queued jobs")
+}
+
+/// How many queued jobs wait for the same targets as this one, and how many at its vantage; itself is one of them. Jobs are cut
+/// target by target, so that those that share the first target share the others. Counts jobs of vantages with a connected probe.
+pub(crate) async fn waiting(
+    connection: &mut PgConnection,
+    job: Uuid,
+    live_window: f64,
+) -> Result<(i64, i64)> {
+    sqlx::query_as(
+        "SELECT count(*) FILTER (WHERE q.known_targets && j.known_targets[1:1] OR q.id = j.id),
+                count(*) FILTER (WHERE q.vantage_id = j.vantage_id)
+         FROM job j JOIN job q ON q.state = 'queued'
+         WHERE j.id = $1 AND EXISTS (
+             SELECT 1 FROM probe p WHERE p.vantage_id = q.vantage_id AND p.session_id IS NOT NULL
+               AND p.seen_at > now() - make_interval(secs => $2))",
+    )
+    .bind(job)
+    .bind(live_window)
+    .fetch_one(connection)
+    .await
+    .named("counting jobs that wait")
+}
+
+/// Gives a locked job to a probe whose session the caller has locked.
+pub(crate) async fn assign(connection: &mut PgConnection, probe: Uuid, job: Uuid) -> Result<()> {
+    sqlx::query(
+        "UPDATE job SET state = 'assigned', probe_id = $1, assigned_at = now(), reported_at = NULL WHERE id = $2",
     )
     .bind(probe)
-    .bind(vantage)
-    .bind(most)
+    .bind(job)
     .execute(connection)
     .await
-    .named("claiming jobs")?;
-    Ok(claimed.rows_affected())
+    .named("giving a job to a probe")?;
+    Ok(())
 }
 
 /// A job that a probe has.

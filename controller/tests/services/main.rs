@@ -23,6 +23,7 @@ mod alerts;
 mod attacks;
 mod autonomy;
 mod baselines;
+mod budgets;
 mod change_request;
 mod channels;
 mod checks;

@@ -321,9 +321,19 @@ async fn a_forecast_tells_what_a_run_would_test_and_starts_nothing() {
     let vantages: Vec<_> =
         forecast.vantages.iter().map(|v| (v.vantage.as_str(), v.live_probes, v.flows)).collect();
     assert_eq!(vantages, [("vlan10", 1, 24), ("vlan20", 0, 24)]);
+    assert_eq!((forecast.targets[0].budget, forecast.vantages[0].budget), (200, None));
     assert!(forecast.vantages[0].estimate.is_some() && forecast.vantages[1].estimate.is_none());
     assert_eq!((forecast.limit.as_str(), forecast.notes.len()), ("round-trips", 0));
     assert_eq!(controller.count("SELECT count(*) FROM sweep").await, 0);
+    controller.change("UPDATE domain SET budget = 20").await;
+    controller.change("UPDATE target SET budget = 3 WHERE host = 'dc2.corp.example'").await;
+    let tight = controller.services.forecast_schedule("nightly").await.unwrap();
+    assert_eq!(tight.targets.iter().map(|target| target.budget).collect::<Vec<_>>(), [20, 3]);
+    // 12 flows, all silent: 17 attempts each.
+    assert_eq!((tight.limit.as_str(), tight.slowest_seconds), ("target-budget", 68));
+    controller.change("UPDATE vantage SET budget = 2").await;
+    let narrow = controller.services.forecast_schedule("nightly").await.unwrap();
+    assert_eq!((narrow.limit.as_str(), narrow.slowest_seconds), ("link-budget", 204));
     // It says what the sweep then does.
     let sweep = controller.services.run_schedule(&operator(), "nightly").await.unwrap();
     assert_eq!(sweep.summary.planned, 48);

@@ -130,6 +130,7 @@ impl Listening {
             host: "srv20".to_owned(),
             services: vec!["smb".to_owned()],
             icmp: "none".to_owned(),
+            keeps_shares: true,
             jobs: jobs.into_iter().map(|job| job.into_bytes().to_vec()).collect(),
             ..v1::Hello::default()
         };

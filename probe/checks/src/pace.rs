@@ -25,6 +25,12 @@ impl Rtt {
         }
     }
 
+    /// The smoothed round trip, or `None` while nothing was measured.
+    #[must_use]
+    pub const fn smoothed(&self) -> Option<Duration> {
+        self.smoothed
+    }
+
     /// Time within which an answer should have come, or `None` while nothing was measured.
     #[must_use]
     pub fn patience(&self) -> Option<Duration> {
@@ -69,6 +75,42 @@ impl Limiter {
     }
 }
 
+/// How late an event may be after it was allowed, or how unevenly long its way, without a second having too many.
+pub const SLACK: Duration = Duration::from_millis(20);
+
+/// A rate that no second exceeds, whenever it begins: what follows an event waits by when that really was. There is no
+/// burst, and quiet time gives nothing back. A second here is longer by [`SLACK`] than a second.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lane {
+    interval: Duration,
+    next: Duration,
+}
+
+impl Lane {
+    /// A lane for `per_second` events (at least 1) that begins empty at `from`.
+    #[must_use]
+    pub fn new(per_second: u32, from: Duration) -> Self {
+        let per_second = per_second.max(1);
+        // Rounded up: that many intervals are no less than the whole.
+        let interval = part(Self::SECOND, per_second).saturating_add(Duration::from_nanos(1));
+        Self { interval, next: from }
+    }
+
+    /// A second, and [`SLACK`].
+    pub const SECOND: Duration = Duration::from_secs(1).saturating_add(SLACK);
+
+    /// When the next event may happen.
+    #[must_use]
+    pub const fn next(&self) -> Duration {
+        self.next
+    }
+
+    /// Notes that it happened.
+    pub fn passed(&mut self, now: Duration) {
+        self.next = now.max(self.next).saturating_add(self.interval);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +138,27 @@ mod tests {
         let mut limiter = Limiter::new(10, 5);
         let times: Vec<u128> = (0..15).map(|_| limiter.book(Duration::ZERO).as_millis()).collect();
         assert_eq!(times, [0, 0, 0, 0, 0, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1000]);
+    }
+
+    proptest::proptest! {
+        /// Whoever waits for a lane comes at any time, and what he sends arrives up to the slack later.
+        #[test]
+        fn no_second_has_more_events_than_a_lane_allows(
+            rate in 1_u32..60,
+            events in proptest::collection::vec((0_u64..400, 0_u64..=20), 1..300),
+        ) {
+            let (mut lane, mut now, mut arrivals) = (Lane::new(rate, Duration::ZERO), Duration::ZERO, Vec::new());
+            for (pause, late) in events {
+                now = lane.next().max(now + Duration::from_millis(pause));
+                lane.passed(now);
+                arrivals.push(now + Duration::from_millis(late));
+            }
+            arrivals.sort();
+            for (place, first) in arrivals.iter().enumerate() {
+                let within = arrivals[place..].iter().take_while(|at| **at - *first < Duration::from_secs(1));
+                proptest::prop_assert!(within.count() <= rate as usize);
+            }
+        }
     }
 
     #[test]

@@ -154,8 +154,9 @@ impl Jobs {
 }
 
 impl Means {
-    async fn work(self, job: Job) {
+    async fn work(mut self, job: Job) {
         let origin = Origin { job: job.id, autonomous: job.autonomous };
+        self.engine = self.engine.within(&job.shares, job.within);
         // Read for each job: an operator who narrows the file need not restart the probe.
         let scope = Scope::read(&self.state);
         let mut flows: Vec<(Target, Vec<Task>)> =

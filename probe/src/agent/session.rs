@@ -20,8 +20,12 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
-use super::{Agent, End, problems::problems};
-use crate::{convert, identity, identity::Identity, scope::Scope};
+use super::{Agent, End, beats::Beats, problems::problems};
+use crate::{
+    convert::{self, Job},
+    identity::{self, Identity},
+    scope::Scope,
+};
 
 /// Messages on the way to the controller.
 const OUTGOING: usize = 32;
@@ -49,7 +53,7 @@ pub(super) async fn run(agent: &mut Agent, controller: &str) -> anyhow::Result<E
     }
     let channel = identity::connect(controller, identity::trusting(&agent.identity)?).await?;
     let (outgoing, messages) = mpsc::channel(OUTGOING);
-    let hello = hello(agent);
+    let (hello, beats) = (hello(agent), Beats::hello());
     outgoing.send(message(FromProbe::Hello(hello))).await.context("the session ended at once")?;
     let mut client = FleetClient::new(channel.clone())
         .max_decoding_message_size(limits::MESSAGE_BYTES)
@@ -77,6 +81,7 @@ pub(super) async fn run(agent: &mut Agent, controller: &str) -> anyhow::Result<E
         sequence: 0,
         batch: 0,
         cursor: 0,
+        beats,
         in_flight: HashMap::new(),
         checked: None,
     };
@@ -102,6 +107,7 @@ fn hello(agent: &Agent) -> v1::Hello {
         clock: Some(convert::timestamp(Timestamp::now())),
         spooled: agent.spool.held().borrow().rows,
         planned: agent.plans().held.keys().map(|id| id.as_bytes().to_vec()).collect(),
+        keeps_shares: true,
     }
 }
 
@@ -157,6 +163,8 @@ struct Session<'a> {
     batch: u64,
     /// Highest spool number sent in this session.
     cursor: u64,
+    /// When Hello (0) and the last heartbeats were sent.
+    beats: Beats,
     /// Spool numbers of each batch that is not yet acknowledged.
     in_flight: HashMap<u64, Vec<u64>>,
     /// When the disk was last written to for the sake of it.
@@ -227,6 +235,7 @@ impl Session<'_> {
             problems: problems(&Scope::read(&self.agent.state), &held),
             dropped: held.dropped,
         };
+        self.beats.sent(self.sequence);
         self.send(FromProbe::Heartbeat(beat)).await
     }
 
@@ -260,7 +269,10 @@ impl Session<'_> {
 
     async fn take_job(&mut self, job: v1::Job) -> anyhow::Result<()> {
         let id = job.id.clone();
-        let started = convert::job(job).and_then(|job| self.agent.jobs.start(job));
+        let started = convert::job(job).and_then(|job| {
+            let within = job.within.saturating_sub(self.beats.since(job.heartbeat));
+            self.agent.jobs.start(Job { within, ..job })
+        });
         if let Err(why) = started {
             tracing::error!(why, "a job is refused");
             self.send(FromProbe::JobFinished(v1::JobFinished { job: id })).await?;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{clipped, uuid};
 use crate::{
-    runner::{Target, Task},
+    runner::{Shares, Target, Task},
     vantage::Request,
 };
 
@@ -19,6 +19,9 @@ pub(crate) struct Job {
     pub(crate) within: std::time::Duration,
     /// The probe begins it by itself.
     pub(crate) autonomous: bool,
+    /// Heartbeat from which `within` counts; `None`: from now.
+    pub(crate) heartbeat: Option<u64>,
+    pub(crate) shares: Shares,
     pub(crate) targets: Vec<Target>,
     pub(crate) tasks: Vec<JobTask>,
 }
@@ -47,6 +50,7 @@ pub(crate) fn job(job: v1::Job) -> Result<Job, String> {
             limits::TASKS_PER_JOB
         ));
     }
+    let shares = shares(&job.shares)?;
     let mut places = Vec::with_capacity(targets);
     let mut known = Vec::with_capacity(targets);
     for target in job.targets {
@@ -63,8 +67,31 @@ pub(crate) fn job(job: v1::Job) -> Result<Job, String> {
     }
     let targets = Places { places: &places, known: &known };
     let tasks = job.tasks.into_iter().map(|t| task(t, &targets)).collect();
-    let within = std::time::Duration::from_secs(job.seconds_left.into());
-    Ok(Job { id, within, autonomous: false, targets: known, tasks })
+    Ok(Job {
+        id,
+        within: std::time::Duration::from_secs(job.seconds_left.into()),
+        autonomous: false,
+        heartbeat: job.heartbeat,
+        shares: Shares { targets: shares, link: (job.link_rate > 0).then_some(job.link_rate) },
+        targets: known,
+        tasks,
+    })
+}
+
+/// A share that is not understood makes the job unusable: without it the fleet could send too much.
+fn shares(shares: &[v1::Share]) -> Result<Vec<(IpAddr, u32)>, String> {
+    if shares.len() > limits::SHARES_PER_JOB {
+        return Err(format!(
+            "{} shares of budgets; a job has at most {}",
+            shares.len(),
+            limits::SHARES_PER_JOB
+        ));
+    }
+    let share = |share: &v1::Share| match share.address.parse::<IpAddr>() {
+        Ok(address) if share.rate > 0 => Ok((address.to_canonical(), share.rate)),
+        Ok(_) | Err(_) => Err(format!("a share of {} for {}", share.rate, clipped(&share.address))),
+    };
+    shares.iter().map(share).collect()
 }
 
 /// Why a task cannot be done: a word, and a sentence.

@@ -15,6 +15,7 @@ fn message(task: v1::Task) -> v1::Job {
             v1::Target { host: "dc1".into(), address: "10.0.0.1".into(), domain: String::new() },
         ],
         tasks: vec![task],
+        ..v1::Job::default()
     }
 }
 
@@ -51,6 +52,23 @@ fn a_job_beyond_the_limits_is_refused() {
     many.tasks.push(vantage("host", 0, ""));
     assert!(job(many).unwrap_err().contains("at most 512"));
     assert!(job(v1::Job { id: vec![1, 2, 3], ..Default::default() }).is_err());
+}
+
+#[test]
+fn a_job_whose_shares_are_not_understood_is_refused() {
+    let share = |address: &str, rate| v1::Share { address: address.into(), rate };
+    let with = |shares| job(v1::Job { shares, link_rate: 7, heartbeat: Some(3), ..message(check(1, "smb")) });
+    let good = with(vec![share("::ffff:10.0.0.1", 5)]).unwrap();
+    assert_eq!(good.shares.targets, [("10.0.0.1".parse().unwrap(), 5)]);
+    assert_eq!((good.shares.link, good.heartbeat), (Some(7), Some(3)));
+    for bad in [share("dc1", 5), share("10.0.0.1", 0)] {
+        assert!(with(vec![bad]).is_err());
+    }
+    assert!(
+        with(vec![share("10.0.0.1", 5); limits::SHARES_PER_JOB + 1]).unwrap_err().contains("at most 2048")
+    );
+    let without = job(message(check(1, "smb"))).unwrap();
+    assert_eq!((without.shares, without.heartbeat), (Default::default(), None));
 }
 
 fn vantage(check: &str, target: u32, computer: &str) -> v1::Task {

@@ -68,8 +68,12 @@ pub(super) fn begin(aim: Aim) -> io::Result<Connecting> {
 }
 
 /// Connects from a fresh port, and sends what is said at once. `mss` makes both ends send segments of at most so many octets
-/// (tcp(7), TCP_MAXSEG). Does not time out.
-pub(crate) async fn connect(to: SocketAddr, mss: Option<u32>) -> io::Result<TcpStream> {
+/// (tcp(7), TCP_MAXSEG). Times out where the life of a SYN is limited.
+pub(crate) async fn connect(
+    to: SocketAddr,
+    mss: Option<u32>,
+    life: Option<Duration>,
+) -> io::Result<TcpStream> {
     let (socket, any): (_, SocketAddr) = match to {
         SocketAddr::V4(_) => (TcpSocket::new_v4()?, (Ipv4Addr::UNSPECIFIED, 0).into()),
         SocketAddr::V6(_) => (TcpSocket::new_v6()?, (Ipv6Addr::UNSPECIFIED, 0).into()),
@@ -79,7 +83,10 @@ pub(crate) async fn connect(to: SocketAddr, mss: Option<u32>) -> io::Result<TcpS
     if let Some(mss) = mss {
         SockRef::from(&socket).set_tcp_mss(mss)?;
     }
-    let stream = socket.connect(to).await?;
+    let stream = match life {
+        Some(life) => timeout(life, socket.connect(to)).await.map_err(|_| io::ErrorKind::TimedOut)??,
+        None => socket.connect(to).await?,
+    };
     stream.set_nodelay(true)?;
     Ok(stream)
 }

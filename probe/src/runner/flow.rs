@@ -20,8 +20,12 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Engine, Gate, evidence::Evidence, silence::Rejections};
+use super::{Engine, Gate, allowance::is_distant, evidence::Evidence, silence::Rejections};
 use crate::net::{self, Aim, Conversation, RoundTrip, Step as Attempted, Told};
+
+/// Why silence over TCP is no verdict where the target is far.
+const TOO_FAR: &str = "the target answers after 0.9 s or later, and under a budget a connection is given up before the kernel \
+                       would send its SYN again; test it with sekisho-probe check";
 
 /// Round trips to a target, by who measured them.
 #[derive(Debug, Default)]
@@ -104,6 +108,22 @@ impl Subject {
         self.rtt.lock().unwrap_or_else(PoisonError::into_inner).patience()
     }
 
+    /// Whether silence over TCP proves nothing: the target is farther than attempts under the job's allowance live.
+    fn is_too_far(&self, transport: Transport) -> bool {
+        let rtt = self.rtt.lock().unwrap_or_else(PoisonError::into_inner);
+        let limited = transport == Transport::Tcp && self.engine.syn_life(self.target.address).is_some();
+        limited && is_distant(rtt.kernel.smoothed().or_else(|| rtt.process.smoothed()))
+    }
+
+    /// How long an attempt may stay unanswered that would live so long.
+    fn life(&self, transport: Transport, life: Duration) -> Duration {
+        let limit = match transport {
+            Transport::Tcp => self.engine.syn_life(self.target.address),
+            Transport::Udp | Transport::Icmp => None,
+        };
+        limit.map_or(life, |limit| life.min(limit))
+    }
+
     /// How long a single control attempt is worth waiting for.
     pub(super) fn within(&self) -> Duration {
         self.patience().map_or(Duration::from_secs(1), |p| (p * 2).max(Duration::from_millis(250)))
@@ -177,10 +197,11 @@ pub(super) struct Heard {
 
 /// Makes a single attempt and waits for it at most `within`.
 pub(super) async fn once(subject: &Subject, single: Single, within: Duration) -> Heard {
-    let Some(_permit) = subject.engine.limits.admit(subject.target.address).await else {
+    let Some(_permit) = subject.engine.admit(subject.target.address).await else {
         return Heard { signal: None, source: None, took: Duration::ZERO };
     };
     let Single { endpoint, ttl, source, bare } = single;
+    let life = subject.life(endpoint.service.transport(), within);
     let began = Instant::now();
     let begun = match net::begin(subject.aim(endpoint, ttl, source)) {
         Ok(begun) => begun,
@@ -189,7 +210,7 @@ pub(super) async fn once(subject: &Subject, single: Single, within: Duration) ->
     let source = begun.source.map(|source| source.port());
     let is_bare = (bare || ttl.is_some()) && endpoint.service.transport() != Transport::Udp;
     let exchange = if is_bare { None } else { subject.exchange(endpoint) };
-    let signal = match tokio::time::timeout(within, begun.first(exchange)).await {
+    let signal = match tokio::time::timeout(life, begun.first(exchange)).await {
         Ok(Attempted::Connected(_, conversation)) => conversation.finish(within).await.signal,
         Ok(Attempted::Told(told)) => told.signal,
         Err(_) => None,
@@ -235,7 +256,7 @@ impl Running {
                 Step::Done(decision) => return self.finish(decision),
                 Step::Start => {
                     if admission.is_none() {
-                        admission = Some(Box::pin(subject.engine.limits.admit(subject.target.address)));
+                        admission = Some(Box::pin(subject.engine.admit(subject.target.address)));
                     }
                     None
                 }
@@ -259,6 +280,7 @@ impl Running {
     fn start(&mut self, permit: Option<OwnedSemaphorePermit>) {
         let now = self.subject.began.elapsed();
         let life = self.flow.life(self.subject.patience());
+        let life = self.subject.life(self.endpoint.service.transport(), life);
         let number = self.flow.started(now);
         self.evidence.begin(now, None);
         self.rtts.push(None);
@@ -338,7 +360,10 @@ impl Running {
         }
     }
 
-    fn finish(mut self, decision: Decision) -> Outcome {
+    fn finish(mut self, mut decision: Decision) -> Outcome {
+        if decision.signal.is_none() && self.subject.is_too_far(self.endpoint.service.transport()) {
+            decision.signal = Some(Signal::Local(TOO_FAR.to_owned()));
+        }
         let now = self.subject.began.elapsed();
         for number in 0..self.rtts.len() {
             self.evidence.give_up(number, now);

@@ -7,9 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sekisho_checks::pace::Limiter;
+use sekisho_checks::pace::{Lane, Limiter};
 pub use sekisho_model::rates::Rates;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::allowance::{Allowance, Shares};
 
 /// Targets whose rate is remembered. Beyond that, those that are idle are forgotten.
 const TARGETS: usize = 4_096;
@@ -43,27 +45,48 @@ impl Limits {
         }
     }
 
+    /// An allowance that begins now. Its time is told by the clock of these limits.
+    pub(super) fn allowance(&self, shares: &Shares, within: Duration) -> Allowance {
+        Allowance::new(shares, within, Lane::SECOND)
+    }
+
     /// Waits until an attempt to the target may begin. The attempt holds the permit.
     ///
-    /// Whoever waits for the total rate holds no slot. The target's own rate comes last, so that what waited for a slot
-    /// is not sent in one burst.
-    pub(crate) async fn admit(&self, target: IpAddr) -> Option<OwnedSemaphorePermit> {
+    /// Whoever waits for the total rate, or for others of the job at this target, holds no slot. The target's own rate comes
+    /// late and the job's share last, so that what waited for a slot is not sent in one burst.
+    pub(super) async fn admit(&self, target: IpAddr, allowance: &Allowance) -> Option<OwnedSemaphorePermit> {
+        let turn = allowance.turn(target).await;
         let at = self.booked().total.book(self.began.elapsed());
         self.sleep_until(at).await;
-        let permit = self.slots.clone().acquire_owned().await.ok()?;
+        let (permit, turn) = match self.slots.clone().try_acquire_owned() {
+            Ok(permit) => (permit, turn),
+            Err(_) => {
+                // Somebody may hold a slot and wait for this turn.
+                drop(turn);
+                let permit = self.slots.clone().acquire_owned().await.ok()?;
+                (permit, allowance.turn(target).await)
+            }
+        };
         let at = self.book(target);
         self.sleep_until(at).await;
+        turn.pass(self.began).await;
         Some(permit)
     }
 
     /// The same for one more try of something that holds a slot while it waits for its earlier ones. Another slot is taken
     /// only where one is free: whoever holds one and waits for one may wait for itself. So where all are taken, there are
     /// more sockets than slots, as many times more as there are tries.
-    pub(crate) async fn admit_again(&self, target: IpAddr) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn admit_again(
+        &self,
+        target: IpAddr,
+        allowance: &Allowance,
+    ) -> Option<OwnedSemaphorePermit> {
+        let turn = allowance.turn(target).await;
         let at = self.booked().total.book(self.began.elapsed());
         self.sleep_until(at).await;
         let at = self.book(target);
         self.sleep_until(at).await;
+        turn.pass(self.began).await;
         self.slots.clone().try_acquire_owned().ok()
     }
 

@@ -159,6 +159,7 @@ pub(super) async fn ask_for<T>(
     let (mut tries, mut refusals, mut trouble) = (FuturesUnordered::new(), 0, Trouble::Silent);
     let admitted = means.admit(question.address, question.carrier.transport(), question.port).await;
     let mut admitted = Some(admitted.map_err(|_| Trouble::OutOfScope)?);
+    let life = means.engine.syn_life(question.address);
     for patience in patience {
         let permit = match admitted.take() {
             Some(first) => first,
@@ -167,7 +168,7 @@ pub(super) async fn ask_for<T>(
         let understand = &understand;
         tries.push(async move {
             let _permit = permit;
-            once(question, understand).await
+            once(question, life, understand).await
         });
         let over = Instant::now() + *patience;
         while let Ok(Some(ended)) = timeout_at(over, tries.next()).await {
@@ -214,6 +215,7 @@ pub(super) async fn either<T>(
 /// One try. Does not time out.
 async fn once<T>(
     question: &Question,
+    life: Option<Duration>,
     understand: &impl Fn(&[u8]) -> Option<T>,
 ) -> Result<Answer<T>, Trouble> {
     let to = SocketAddr::new(question.address, question.port);
@@ -221,7 +223,7 @@ async fn once<T>(
         Carrier::Datagram => by_datagram(to, None, &question.request, understand).await,
         Carrier::Sized(sizing) => by_datagram(to, Some(sizing), &question.request, understand).await,
         Carrier::Stream { measure, header } => {
-            let mut stream = Stream::connect(to, None).await?;
+            let mut stream = Stream::connect(to, None, life).await?;
             let (sent, began) = (Timestamp::now(), Instant::now());
             stream.send(&question.request).await?;
             let message = stream.message(measure).await?;

@@ -13,6 +13,8 @@ pub struct Domain {
     pub dns_servers: Vec<IpAddr>,
     /// Ask the SRV records for targets before each sweep. Unless the file says: when it lists no target.
     pub discover: bool,
+    /// New attempts per second to each of its targets that says nothing else.
+    pub budget: Option<u32>,
 }
 
 impl Domain {
@@ -20,6 +22,7 @@ impl Domain {
         let name: Option<DnsName> = fields.required("name");
         let dns_servers: Option<Vec<HostAddress>> = fields.list("dns_servers");
         let discover = fields.flag("discover");
+        let budget = fields.budget();
         let name = name?;
         let listed = fields.known.domains_with_targets.contains(name.as_str());
         let discover = discover.ok()?.unwrap_or(!listed);
@@ -28,7 +31,7 @@ impl Domain {
                 .fault("discover", "is false, and no [[target]] names this domain: nothing could be tested");
         }
         let dns_servers = dns_servers?.into_iter().map(|server| server.0).collect();
-        Some(Self { name, dns_servers, discover })
+        Some(Self { name, dns_servers, discover, budget: budget.ok()? })
     }
 }
 
@@ -44,6 +47,7 @@ impl Entry for Domain {
         if !self.dns_servers.is_empty() {
             fields.push(("dns_servers", list_text(&self.dns_servers)));
         }
+        fields.extend(self.budget.map(|budget| ("budget", budget.to_string())));
         fields
     }
 }

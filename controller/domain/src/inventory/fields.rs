@@ -8,6 +8,7 @@ use toml::{
 };
 
 use super::{Entry, Fault, Faults, Known, Label, fault::MAX_KEPT};
+use crate::budget::LARGEST;
 
 /// Most items in a list, and in a map.
 const MAX_ITEMS: usize = 256;
@@ -254,6 +255,13 @@ impl<'r, 't, 'i, 'a> Fields<'r, 't, 'i, 'a> {
             return Err(());
         }
         Ok(number)
+    }
+
+    /// A budget: new attempts per second. `Err` when it is there and wrong.
+    pub(super) fn budget(&mut self) -> Result<Option<u32>, ()> {
+        let largest = i32::try_from(LARGEST).unwrap_or(i32::MAX);
+        let budget = self.integer("budget", 1, largest)?;
+        Ok(budget.map(i32::unsigned_abs))
     }
 
     /// true or false. `Err` when it is there and neither.

@@ -13,6 +13,8 @@ pub struct Target {
     pub host: DnsName,
     /// Its address.
     pub address: IpAddr,
+    /// New attempts per second of the whole fleet, where it is not the domain's.
+    pub budget: Option<u32>,
 }
 
 impl Target {
@@ -20,12 +22,13 @@ impl Target {
         let domain: Option<DnsName> = fields.required("domain");
         let host = fields.required("host");
         let address: Option<HostAddress> = fields.required("address");
+        let budget = fields.budget();
         let domain = domain?;
         if !fields.known.domains.contains(domain.as_str()) {
             let known = listed(&fields.known.domains);
             fields.fault("domain", format!("there is no [[domain]] \"{domain}\"; domains are {known}"));
         }
-        Some(Self { domain, host: host?, address: address?.0 })
+        Some(Self { domain, host: host?, address: address?.0, budget: budget.ok()? })
     }
 }
 
@@ -37,6 +40,6 @@ impl Entry for Target {
     }
 
     fn fields(&self) -> Vec<(&'static str, String)> {
-        Vec::new()
+        self.budget.map(|budget| ("budget", budget.to_string())).into_iter().collect()
     }
 }

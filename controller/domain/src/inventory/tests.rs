@@ -33,6 +33,30 @@ domains = ["corp.example"]
 profile = "domain-join"
 "#;
 
+#[test]
+fn budgets_are_whole_numbers_of_attempts_per_second() {
+    let text = |budget: &str| {
+        format!(
+            "[[domain]]\nname = \"corp.example\"\nbudget = {budget}\n[[target]]\ndomain = \"corp.example\"\n\
+             host = \"dc1.corp.example\"\naddress = \"10.77.1.10\"\nbudget = {budget}\n\
+             [[vantage]]\nname = \"vlan20\"\nbudget = {budget}\n"
+        )
+    };
+    let inventory = Inventory::parse("f", &text("50")).unwrap();
+    let budgets = (inventory.domains[0].budget, inventory.targets[0].budget, inventory.vantages[0].budget);
+    assert_eq!(budgets, (Some(50), Some(50), Some(50)));
+    let lines: Vec<String> =
+        diff(&Inventory::default(), &inventory).iter().map(ToString::to_string).collect();
+    assert_eq!(lines.iter().filter(|line| line.ends_with("budget 50")).count(), 3, "{lines:?}");
+    let without = Inventory::parse("inventory.toml", SAMPLE).unwrap();
+    assert_eq!((without.domains[0].budget, without.vantages[0].budget), (None, None));
+    for wrong in ["0", "-1", "100001", "1.5", "\"50\""] {
+        let faults = faults(&text(wrong));
+        assert_eq!(faults.matches("it is a number from 1 to 100000").count(), 3, "{faults}");
+        assert!(faults.contains("[[target]] number 1 \"dc1.corp.example\": budget:"), "{faults}");
+    }
+}
+
 fn faults(text: &str) -> String {
     Inventory::parse("inventory.toml", text).unwrap_err().to_string()
 }

@@ -19,6 +19,8 @@ pub struct Vantage {
     pub site: Option<Label>,
     /// Anything else that policies select by.
     pub labels: BTreeMap<String, String>,
+    /// New attempts per second over its link, of all of its probes together. Unless the file says, only the probes' own rates.
+    pub budget: Option<u32>,
 }
 
 /// Labels whose names mean something else in a policy.
@@ -31,6 +33,7 @@ impl Vantage {
         let vlan = fields.integer("vlan", 1, 4094);
         let site = fields.optional("site");
         let labels = fields.map("labels");
+        let budget = fields.budget();
         let labels = labels?;
         if let Some(reserved) = RESERVED.iter().find(|name| labels.contains_key(**name)) {
             fields.fault("labels", format!("a label cannot be named \"{reserved}\""));
@@ -41,6 +44,7 @@ impl Vantage {
             vlan: vlan.ok()?,
             site: site.ok()?,
             labels,
+            budget: budget.ok()?,
         })
     }
 }
@@ -60,6 +64,7 @@ impl Entry for Vantage {
         if !self.labels.is_empty() {
             fields.push(("labels", map_text(&self.labels)));
         }
+        fields.extend(self.budget.map(|budget| ("budget", budget.to_string())));
         fields
     }
 }

@@ -24,6 +24,17 @@ pub struct Load {
     pub jobs: usize,
 }
 
+/// Budgets that a vantage shares with others, attempts per second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budgets {
+    /// The smallest of a target.
+    pub target: u32,
+    /// Vantages with a probe: all of them test each target.
+    pub vantages: usize,
+    /// Of the vantage's link, where it has one.
+    pub link: Option<u32>,
+}
+
 /// What keeps a sweep from being faster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -36,6 +47,10 @@ pub enum Bound {
     PerProbe,
     /// Attempts of one probe at the same time.
     Concurrency,
+    /// The budget of a target, which all vantages share.
+    TargetBudget,
+    /// The budget of the vantage's link.
+    LinkBudget,
 }
 
 impl Bound {
@@ -47,6 +62,8 @@ impl Bound {
             Self::PerTarget => "per-target",
             Self::PerProbe => "per-probe",
             Self::Concurrency => "concurrency",
+            Self::TargetBudget => "target-budget",
+            Self::LinkBudget => "link-budget",
         }
     }
 }
@@ -64,12 +81,14 @@ pub struct Estimate {
 
 /// How long a vantage takes.
 #[must_use]
-pub fn estimate(load: Load, rates: Rates) -> Estimate {
+pub fn estimate(load: Load, rates: Rates, budgets: Budgets) -> Estimate {
     let tasks = u64::try_from(load.tasks).unwrap_or(u64::MAX);
     let targets = u64::try_from(load.targets.max(1)).unwrap_or(u64::MAX);
     let probes = u64::try_from(load.probes.min(load.jobs).max(1)).unwrap_or(u64::MAX);
     let to_one = divided(tasks, targets);
     let of_one = divided(tasks, probes);
+    let vantages = u64::try_from(budgets.vantages.max(1)).unwrap_or(u64::MAX);
+    let link = budgets.link.map_or(u64::MAX, u64::from);
     let waits = |attempts: u64, seconds: u64| {
         let burst = u64::from(rates.burst);
         [
@@ -80,6 +99,11 @@ pub fn estimate(load: Load, rates: Rates) -> Estimate {
             ),
             (divided(of_one.saturating_mul(attempts), rates.total.into()), Bound::PerProbe),
             (divided(of_one.saturating_mul(seconds), rates.concurrency.into()), Bound::Concurrency),
+            (
+                divided(to_one.saturating_mul(attempts).saturating_mul(vantages), budgets.target.into()),
+                Bound::TargetBudget,
+            ),
+            (divided(tasks.saturating_mul(attempts), link), Bound::LinkBudget),
         ]
     };
     let longest =

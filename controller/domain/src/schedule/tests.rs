@@ -5,7 +5,7 @@ use proptest::{prelude::*, sample::select};
 
 use super::{
     Decision, Due, Pause, Run, Situation, Skip, Timetable,
-    estimate::{Bound, Load, estimate},
+    estimate::{Bound, Budgets, Load, estimate},
 };
 use crate::inventory::{Inventory, Schedule};
 
@@ -313,8 +313,9 @@ fn a_time_is_read_as_it_is_written() {
 #[test]
 fn an_estimate_names_the_limit_that_binds() {
     let of = |targets, tasks, probes| {
-        let estimate =
-            estimate(Load { targets, tasks, probes, jobs: 8 }, sekisho_model::rates::Rates::default());
+        let budgets = Budgets { target: 200, vantages: 1, link: None };
+        let load = Load { targets, tasks, probes, jobs: 8 };
+        let estimate = estimate(load, sekisho_model::rates::Rates::default(), budgets);
         (estimate.fastest_seconds, estimate.slowest_seconds, estimate.bound)
     };
     assert_eq!(of(1, 20, 1), (1, 8, Bound::RoundTrips));
@@ -322,6 +323,25 @@ fn an_estimate_names_the_limit_that_binds() {
     assert_eq!(of(10_000, 190_000, 1), (95, 760, Bound::Concurrency));
     assert_eq!(of(10_000, 190_000, 2), (48, 380, Bound::Concurrency));
     assert_eq!(of(0, 0, 0), (1, 8, Bound::RoundTrips));
+}
+
+#[test]
+fn an_estimate_names_the_budget_that_binds() {
+    let of = |vantages, link| {
+        let load = Load { targets: 2, tasks: 40, probes: 1, jobs: 1 };
+        let budgets = Budgets { target: 200, vantages, link };
+        let estimate = estimate(load, sekisho_model::rates::Rates::default(), budgets);
+        (estimate.fastest_seconds, estimate.slowest_seconds, estimate.bound)
+    };
+    assert_eq!(of(4, None), (1, 8, Bound::RoundTrips));
+    assert_eq!(
+        of(1_000, None),
+        (100, 1_700, Bound::TargetBudget),
+        "20 flows from each of 1,000 at 200 a second"
+    );
+    assert_eq!(of(4, Some(10)), (4, 68, Bound::LinkBudget), "40 flows over one link at 10 a second");
+    let words = [Bound::TargetBudget, Bound::LinkBudget].map(Bound::word);
+    assert_eq!(words, ["target-budget", "link-budget"]);
 }
 
 fn zone() -> impl Strategy<Value = &'static str> {

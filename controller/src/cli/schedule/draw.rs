@@ -151,7 +151,7 @@ pub(super) fn forecast(forecast: &SweepForecast) -> String {
             forecast.fastest_seconds, forecast.slowest_seconds, forecast.window_seconds
         );
     }
-    _ = writeln!(out, "what binds: {}", limit(&forecast.limit));
+    _ = writeln!(out, "what binds: {}", limit(forecast));
     for note in &forecast.notes {
         _ = writeln!(out, "{note}");
     }
@@ -178,18 +178,34 @@ fn without_probe(forecast: &SweepForecast) -> impl Iterator<Item = &ForecastVant
     forecast.vantages.iter().filter(|vantage| vantage.live_probes == 0)
 }
 
-fn limit(word: &str) -> String {
+fn limit(forecast: &SweepForecast) -> String {
+    let word = forecast.limit.as_str();
     let said = match word {
         "tasks" => "there are more flows and checks than one sweep may have",
         "window" => "the window, where every flow is silent: make it longer, or sweep less",
         "per-target" => "attempts per second to one target (per_target in the scope files)",
         "per-probe" => "attempts per second of one probe (total in the scope files)",
         "concurrency" => "attempts of one probe at the same time (concurrency in the scope files)",
+        "target-budget" => return target_budget(forecast),
+        "link-budget" => "new attempts per second over the link of a vantage (budget of its [[vantage]])",
         "round-trips" => "no rate; the network's own answers and silences",
         "none" => "no vantage has a probe",
         _ => "",
     };
     if said.is_empty() { word.to_owned() } else { format!("{word}, {said}") }
+}
+
+/// Which target's budget binds.
+fn target_budget(forecast: &SweepForecast) -> String {
+    let Some(least) = forecast.targets.iter().min_by_key(|target| target.budget) else {
+        return forecast.limit.clone();
+    };
+    let others = forecast.targets.iter().filter(|target| target.budget == least.budget).count();
+    let more = if others > 1 { format!(" and {} more", others - 1) } else { String::new() };
+    format!(
+        "{}, {} new attempts per second of the whole fleet to {}{more} (budget of its [[target]] or [[domain]])",
+        forecast.limit, least.budget, least.address
+    )
 }
 
 /// Whether a sweep would come out whole.

@@ -6,8 +6,8 @@ use super::draw;
 use crate::{
     cli::{Exit, output},
     service::{
-        ForecastVantage, NextRun, ScheduleDetail, SchedulePause, ScheduleRun, ScheduleState, ScheduleSummary,
-        SweepForecast,
+        ForecastTarget, ForecastVantage, NextRun, ScheduleDetail, SchedulePause, ScheduleRun, ScheduleState,
+        ScheduleSummary, SweepForecast,
     },
 };
 
@@ -100,6 +100,7 @@ fn forecast(probes: usize, limit: &str) -> SweepForecast {
             live_probes: probes,
             flows: 24,
             checks: 0,
+            budget: None,
             estimate: None,
         }],
         planned: 24,
@@ -110,6 +111,27 @@ fn forecast(probes: usize, limit: &str) -> SweepForecast {
         limit: limit.to_owned(),
         notes: vec!["a note".to_owned()],
     }
+}
+
+#[test]
+fn a_forecast_names_the_target_whose_budget_binds() {
+    let target = |address: &str, budget| ForecastTarget {
+        domain: "corp.example".to_owned(),
+        host: String::new(),
+        address: address.parse().unwrap(),
+        origin: "inventory".to_owned(),
+        budget,
+    };
+    let targets = vec![target("10.77.1.10", 200), target("10.77.1.11", 50), target("10.77.1.12", 50)];
+    let text = draw::forecast(&SweepForecast { targets, ..forecast(1, "target-budget") });
+    assert!(
+        text.contains(
+            "target-budget, 50 new attempts per second of the whole fleet to 10.77.1.11 and 1 more"
+        ),
+        "{text}"
+    );
+    let text = draw::forecast(&forecast(1, "link-budget"));
+    assert!(text.contains("link-budget, new attempts per second over the link of a vantage"), "{text}");
 }
 
 #[test]

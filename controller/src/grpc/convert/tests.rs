@@ -1,9 +1,10 @@
 use prost::Message as _;
+use sekisho_domain::budget::LARGEST;
 use sekisho_model::CheckKind;
-use sekisho_proto::limits::{CHECKS_PER_JOB, MESSAGE_BYTES, TARGETS_PER_JOB, TASKS_PER_JOB};
+use sekisho_proto::limits::{CHECKS_PER_JOB, MESSAGE_BYTES, SHARES_PER_JOB, TARGETS_PER_JOB, TASKS_PER_JOB};
 
 use super::*;
-use crate::service::OrderTarget;
+use crate::service::{OrderShares, OrderTarget};
 
 fn good() -> v1::Observation {
     v1::Observation {
@@ -84,6 +85,7 @@ fn order(tasks: usize, kind: impl Fn(u32) -> OrderTaskKind) -> Order {
         seconds_left: u32::MAX,
         targets: vec![target; TARGETS_PER_JOB],
         tasks: tasks.collect(),
+        shares: OrderShares { targets: vec![(address, LARGEST); SHARES_PER_JOB], link: Some(LARGEST) },
     }
 }
 
@@ -111,8 +113,10 @@ fn the_largest_jobs_are_no_larger_than_a_message() {
     });
     search.targets.clear();
     for order in [checks, flows, search] {
-        let size = v1::ControllerMessage { message: Some(v1::controller_message::Message::Job(job(order))) }
-            .encoded_len();
+        let size = v1::ControllerMessage {
+            message: Some(v1::controller_message::Message::Job(job(order, u64::MAX))),
+        }
+        .encoded_len();
         assert!(size <= MESSAGE_BYTES, "{size} bytes");
     }
 }

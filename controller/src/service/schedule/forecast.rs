@@ -6,14 +6,14 @@ use std::{
 };
 
 use sekisho_domain::{
-    DomainId, TargetId, VantageId,
+    DomainId, TargetId, VantageId, budget,
     plan::{
         self, Limits,
         checks::{self, Scene},
     },
     schedule::{
         Timetable,
-        estimate::{Estimate, Load, estimate},
+        estimate::{Budgets, Estimate, Load, estimate},
     },
 };
 use sekisho_model::{CheckKind, rates::Rates};
@@ -44,6 +44,8 @@ pub struct ForecastTarget {
     pub address: IpAddr,
     /// `inventory` or `discovered`.
     pub origin: String,
+    /// New attempts per second, of the whole fleet.
+    pub budget: u32,
 }
 
 /// What a vantage would do.
@@ -57,6 +59,8 @@ pub struct ForecastVantage {
     pub flows: usize,
     /// Checks of the vantage.
     pub checks: usize,
+    /// New attempts per second over its link, where it has a budget.
+    pub budget: Option<u32>,
     /// How long it takes: `fastest_seconds` where every flow answers at once, `slowest_seconds` where every flow is silent, and
     /// the `bound` of the latter. Absent without a probe.
     #[schema(value_type = Option<Object>)]
@@ -89,7 +93,8 @@ pub struct SweepForecast {
     /// And where every flow is silent.
     pub slowest_seconds: u64,
     /// What binds: `tasks` (too many for one sweep), `window` (too short for the slowest case), `per-target`, `per-probe`,
-    /// `concurrency` (the rates of the slowest vantage's probes), `round-trips` (the network); `none` without a live probe.
+    /// `concurrency` (the rates of the slowest vantage's probes), `target-budget` (the smallest budget of a target, for all vantages
+    /// together), `link-budget` (of the slowest vantage's link), `round-trips` (the network); `none` without a live probe.
     pub limit: String,
     /// What else is to be known before it starts.
     pub notes: Vec<String>,
@@ -109,12 +114,17 @@ impl Services {
         let live = store::probe::live(&mut connection, self.settings().live_window.as_secs_f64()).await?;
         let live: BTreeMap<i32, i64> = live.into_iter().collect();
         let each = content.of_each(&wanted, self.settings().tasks_per_job);
+        let probes_at =
+            |vantage: i32| live.get(&vantage).and_then(|probes| usize::try_from(*probes).ok()).unwrap_or(0);
+        let at_work = wanted.vantages.iter().filter(|vantage| probes_at(vantage.id) > 0).count();
+        let target = content.budgets.values().copied().min().unwrap_or(budget::DEFAULT);
         let vantages: Vec<ForecastVantage> = wanted
             .vantages
             .iter()
             .map(|vantage| {
-                let probes =
-                    live.get(&vantage.id).and_then(|probes| usize::try_from(*probes).ok()).unwrap_or(0);
+                let probes = probes_at(vantage.id);
+                let link = content.links.get(&vantage.id).copied();
+                let budgets = Budgets { target, vantages: at_work, link };
                 let load = Load {
                     targets: content.targets.len(),
                     tasks: each.flows + each.checks,
@@ -126,7 +136,8 @@ impl Services {
                     live_probes: probes,
                     flows: each.flows,
                     checks: each.checks,
-                    estimate: (probes > 0).then(|| estimate(load, Rates::default())),
+                    budget: link,
+                    estimate: (probes > 0).then(|| estimate(load, Rates::default(), budgets)),
                 }
             })
             .collect();
@@ -145,6 +156,9 @@ struct Each {
 struct Content {
     targets: Vec<Target>,
     scenes: Vec<Scene>,
+    /// Budgets by target, and of the links of vantages that have one.
+    budgets: BTreeMap<i32, u32>,
+    links: BTreeMap<i32, u32>,
 }
 
 impl Content {
@@ -165,7 +179,13 @@ impl Content {
                 computers: computers.remove(domain).unwrap_or_default(),
             })
             .collect();
-        Ok(Self { targets, scenes })
+        let ids: Vec<i32> = targets.iter().map(|target| target.id).collect();
+        let budgets = store::budget::of_targets(connection, &ids).await?;
+        let ids: Vec<i32> = wanted.vantages.iter().map(|vantage| vantage.id).collect();
+        let links = store::budget::of_vantages(connection, &ids).await?;
+        let by_id =
+            |list: Vec<(i32, i32)>| list.into_iter().map(|(id, rate)| (id, rate.unsigned_abs())).collect();
+        Ok(Self { targets, scenes, budgets: by_id(budgets), links: by_id(links) })
     }
 
     /// By the same planning that a sweep has, for one vantage.
@@ -200,6 +220,7 @@ fn forecast(
         host: target.host.clone(),
         address: target.address,
         origin: if target.listed { "inventory" } else { "discovered" }.to_owned(),
+        budget: content.budgets.get(&target.id).copied().unwrap_or(budget::DEFAULT),
     };
     // A controller has no credentials for it, and never plans it.
     let is_planned = |check: &&CheckKind| **check != CheckKind::JoinRights;

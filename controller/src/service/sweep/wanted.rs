@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sekisho_domain::profile::{self, Contents, ProfileError};
 use sekisho_model::DEFAULT_PROFILE;
+use sekisho_proto::limits::TARGETS_PER_JOB;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -99,8 +100,11 @@ impl Services {
         if searched.is_empty() || begin.since.is_some() {
             self.plan(connection, id).await?;
         } else {
+            let known = store::target::of_domains(connection, &searched).await?;
+            let known: Vec<i32> = known.iter().take(TARGETS_PER_JOB).map(|target| target.id).collect();
             for &vantage in &vantages {
-                store::job::create_discovery(connection, Uuid::now_v7(), id, vantage, &searched).await?;
+                let job = Uuid::now_v7();
+                store::job::create_discovery(connection, job, id, vantage, &searched, &known).await?;
                 store::event::send(connection, Event::JobQueued { vantage }).await?;
             }
         }

@@ -30,28 +30,36 @@ where
     text.parse().map_err(|error| Error::decode(OPERATION, error))
 }
 
+fn number(budget: Option<i32>) -> Option<u32> {
+    budget.map(i32::unsigned_abs)
+}
+
 async fn domains(connection: &mut PgConnection) -> Result<Vec<Domain>> {
-    let rows: Vec<(String, Vec<IpAddr>, bool)> = sqlx::query_as(
-        "SELECT name, dns_servers, discover FROM domain WHERE removed_at IS NULL ORDER BY name",
+    let rows: Vec<(String, Vec<IpAddr>, bool, Option<i32>)> = sqlx::query_as(
+        "SELECT name, dns_servers, discover, budget FROM domain WHERE removed_at IS NULL ORDER BY name",
     )
     .fetch_all(connection)
     .await
     .named(OPERATION)?;
     rows.into_iter()
-        .map(|(name, dns_servers, discover)| Ok(Domain { name: parsed(&name)?, dns_servers, discover }))
+        .map(|(name, dns_servers, discover, budget)| {
+            Ok(Domain { name: parsed(&name)?, dns_servers, discover, budget: number(budget) })
+        })
         .collect()
 }
 
 async fn targets(connection: &mut PgConnection) -> Result<Vec<Target>> {
-    let rows: Vec<(String, String, IpAddr)> = sqlx::query_as(
-        "SELECT d.name, t.host, t.address FROM target t JOIN domain d ON d.id = t.domain_id
+    let rows: Vec<(String, String, IpAddr, Option<i32>)> = sqlx::query_as(
+        "SELECT d.name, t.host, t.address, t.budget FROM target t JOIN domain d ON d.id = t.domain_id
          WHERE t.removed_at IS NULL AND t.origin = 'inventory' ORDER BY d.name, t.host, t.address",
     )
     .fetch_all(connection)
     .await
     .named(OPERATION)?;
     rows.into_iter()
-        .map(|(domain, host, address)| Ok(Target { domain: parsed(&domain)?, host: parsed(&host)?, address }))
+        .map(|(domain, host, address, budget)| {
+            Ok(Target { domain: parsed(&domain)?, host: parsed(&host)?, address, budget: number(budget) })
+        })
         .collect()
 }
 
@@ -69,22 +77,23 @@ async fn computers(connection: &mut PgConnection) -> Result<Vec<Computer>> {
 }
 
 async fn vantages(connection: &mut PgConnection) -> Result<Vec<Vantage>> {
-    type Row =
-        (String, Option<String>, Option<i32>, Option<String>, sqlx::types::Json<BTreeMap<String, String>>);
+    type Labels = sqlx::types::Json<BTreeMap<String, String>>;
+    type Row = (String, Option<String>, Option<i32>, Option<String>, Labels, Option<i32>);
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT name, subnet::text, vlan, site, labels FROM vantage WHERE removed_at IS NULL ORDER BY name",
+        "SELECT name, subnet::text, vlan, site, labels, budget FROM vantage WHERE removed_at IS NULL ORDER BY name",
     )
     .fetch_all(connection)
     .await
     .named(OPERATION)?;
     rows.into_iter()
-        .map(|(name, subnet, vlan, site, labels)| {
+        .map(|(name, subnet, vlan, site, labels, budget)| {
             Ok(Vantage {
                 name: parsed(&name)?,
                 subnet: subnet.as_deref().map(parsed).transpose()?,
                 vlan,
                 site: site.as_deref().map(parsed).transpose()?,
                 labels: labels.0,
+                budget: number(budget),
             })
         })
         .collect()

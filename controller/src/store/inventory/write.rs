@@ -23,6 +23,11 @@ fn strings<T: ToString>(items: impl IntoIterator<Item = T>) -> Vec<String> {
     items.into_iter().map(|item| item.to_string()).collect()
 }
 
+/// As the database has it. The inventory's bounds are narrower.
+fn integer(budget: Option<u32>) -> Option<i32> {
+    budget.and_then(|budget| i32::try_from(budget).ok())
+}
+
 async fn domains(connection: &mut PgConnection, inventory: &Inventory) -> Result<()> {
     let names = strings(inventory.domains.iter().map(|d| &d.name));
     sqlx::query("UPDATE domain SET removed_at = now() WHERE removed_at IS NULL AND name <> ALL($1)")
@@ -32,12 +37,13 @@ async fn domains(connection: &mut PgConnection, inventory: &Inventory) -> Result
         .named(OPERATION)?;
     for domain in &inventory.domains {
         sqlx::query(
-            "INSERT INTO domain (name, dns_servers, discover) VALUES ($1, $2, $3)
-             ON CONFLICT (name) DO UPDATE SET dns_servers = $2, discover = $3, removed_at = NULL",
+            "INSERT INTO domain (name, dns_servers, discover, budget) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (name) DO UPDATE SET dns_servers = $2, discover = $3, budget = $4, removed_at = NULL",
         )
         .bind(domain.name.as_str())
         .bind(&domain.dns_servers)
         .bind(domain.discover)
+        .bind(integer(domain.budget))
         .execute(&mut *connection)
         .await
         .named(OPERATION)?;
@@ -50,7 +56,7 @@ async fn targets(connection: &mut PgConnection, inventory: &Inventory) -> Result
     let hosts = strings(inventory.targets.iter().map(|t| &t.host));
     let addresses: Vec<_> = inventory.targets.iter().map(|t| t.address).collect();
     sqlx::query(
-        "UPDATE target t SET removed_at = now() FROM domain d
+        "UPDATE target t SET removed_at = now(), budget = NULL FROM domain d
          WHERE d.id = t.domain_id AND t.origin = 'inventory' AND t.removed_at IS NULL
            AND (d.name, t.host, t.address) NOT IN (SELECT * FROM unnest($1::text[], $2::text[], $3::inet[]))",
     )
@@ -61,16 +67,18 @@ async fn targets(connection: &mut PgConnection, inventory: &Inventory) -> Result
     .await
     .named(OPERATION)?;
     sqlx::query(
-        "INSERT INTO target (domain_id, host, address, origin)
-         SELECT d.id, l.host, l.address, 'inventory'
-         FROM unnest($1::text[], $2::text[], $3::inet[]) AS l (domain, host, address)
+        "INSERT INTO target (domain_id, host, address, origin, budget)
+         SELECT d.id, l.host, l.address, 'inventory', l.budget
+         FROM unnest($1::text[], $2::text[], $3::inet[], $4::integer[]) AS l (domain, host, address, budget)
          JOIN domain d ON d.name = l.domain
          ORDER BY d.id, l.host, l.address
-         ON CONFLICT (domain_id, host, address) DO UPDATE SET origin = 'inventory', removed_at = NULL",
+         ON CONFLICT (domain_id, host, address) DO UPDATE SET origin = 'inventory', budget = excluded.budget,
+                                                              removed_at = NULL",
     )
     .bind(&domains)
     .bind(&hosts)
     .bind(&addresses)
+    .bind(inventory.targets.iter().map(|t| integer(t.budget)).collect::<Vec<_>>())
     .execute(&mut *connection)
     .await
     .named(OPERATION)?;
@@ -103,18 +111,19 @@ async fn vantages(connection: &mut PgConnection, inventory: &Inventory) -> Resul
         .await
         .named(OPERATION)?;
     sqlx::query(
-        "INSERT INTO vantage (name, subnet, vlan, site, labels)
-         SELECT name, subnet::cidr, vlan, site, labels::jsonb
-         FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[])
-              AS l (name, subnet, vlan, site, labels)
+        "INSERT INTO vantage (name, subnet, vlan, site, labels, budget)
+         SELECT name, subnet::cidr, vlan, site, labels::jsonb, budget
+         FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::integer[])
+              AS l (name, subnet, vlan, site, labels, budget)
          ON CONFLICT (name) DO UPDATE SET subnet = excluded.subnet, vlan = excluded.vlan, site = excluded.site,
-                                          labels = excluded.labels, removed_at = NULL",
+                                          labels = excluded.labels, budget = excluded.budget, removed_at = NULL",
     )
     .bind(&names)
     .bind(list.iter().map(|v| v.subnet.map(|subnet| subnet.to_string())).collect::<Vec<_>>())
     .bind(list.iter().map(|v| v.vlan).collect::<Vec<_>>())
     .bind(list.iter().map(|v| v.site.as_ref().map(ToString::to_string)).collect::<Vec<_>>())
     .bind(labels)
+    .bind(list.iter().map(|v| integer(v.budget)).collect::<Vec<_>>())
     .execute(connection)
     .await
     .named(OPERATION)?;

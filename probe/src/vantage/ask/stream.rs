@@ -1,6 +1,9 @@
 //! A connection on which messages come one after the other.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use sekisho_checks::wire;
 use tokio::{
@@ -43,9 +46,13 @@ impl Drop for Stream {
 
 impl Stream {
     /// Connects from a fresh port. `mss` makes both ends send segments of at most so many octets (tcp(7), TCP_MAXSEG).
-    /// Does not time out.
-    pub(in crate::vantage) async fn connect(to: SocketAddr, mss: Option<u32>) -> Result<Self, Trouble> {
-        let stream = net::connect(to, mss).await.map_err(|error| Trouble::of(&error))?;
+    /// Times out where the life of a SYN is limited.
+    pub(in crate::vantage) async fn connect(
+        to: SocketAddr,
+        mss: Option<u32>,
+        life: Option<Duration>,
+    ) -> Result<Self, Trouble> {
+        let stream = net::connect(to, mss, life).await.map_err(|error| Trouble::of(&error))?;
         Ok(Self { stream, peer: to.ip(), taken: Vec::new(), waiting: false })
     }
 

@@ -123,7 +123,8 @@ impl Test<'_> {
     async fn connect(&self, mss: Option<u32>) -> Result<Stream, Trouble> {
         let (means, address, number) = (self.path.means, self.path.address, self.port.number);
         let _permit = means.admit(address, Transport::Tcp, number).await.map_err(|_| Trouble::OutOfScope)?;
-        let connect = Stream::connect(SocketAddr::new(address, number), mss);
+        let life = means.engine.syn_life(address);
+        let connect = Stream::connect(SocketAddr::new(address, number), mss, life);
         timeout(HANDSHAKE, connect).await.map_err(|_| Trouble::Silent)?
     }
 

@@ -1,0 +1,198 @@
+//! What a job may use of the budgets of targets, and of its vantage's.
+//!
+//! The scope file's rates are this host's own and hold as well. A budget is the fleet's: its shares were lent to jobs so that
+//! together they keep it, each as a [`Lane`].
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    time::{Duration, SystemTime},
+};
+
+use sekisho_checks::pace::Lane;
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    time::{Instant, sleep},
+};
+
+/// A kernel sends a SYN again after a second. What is lent counts every packet that begins something, so an attempt under
+/// an allowance ends before; the next one is the runner's.
+const SYN_LIFE: Duration = Duration::from_millis(950);
+/// A round trip from which on an answer to a SYN may come later than that.
+const DISTANT: Duration = Duration::from_millis(900);
+
+/// What a job may use of budgets. The default is bound by none.
+#[derive(Debug, Default)]
+pub(super) struct Allowance {
+    targets: HashMap<IpAddr, Mutex<Lane>>,
+    link: Option<Mutex<Lane>>,
+    until: Option<(Instant, SystemTime)>,
+}
+
+/// Shares as a job names them: attempts per second.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shares {
+    /// By address.
+    pub targets: Vec<(IpAddr, u32)>,
+    /// In total, where the vantage has a budget.
+    pub link: Option<u32>,
+}
+
+impl Allowance {
+    /// What these shares allow for so long, from `rested` on: a time of the clock that began at `began`. A process that was here
+    /// before may have used them until its end, so nobody uses them in the first second of this one.
+    #[must_use]
+    pub(super) fn new(shares: &Shares, within: Duration, rested: Duration) -> Self {
+        if *shares == Shares::default() {
+            return Self::default();
+        }
+        let lane = |rate| Mutex::new(Lane::new(rate, rested));
+        Self {
+            targets: shares.targets.iter().map(|(address, rate)| (*address, lane(*rate))).collect(),
+            link: shares.link.map(lane),
+            until: Some((Instant::now() + within, SystemTime::now() + within)),
+        }
+    }
+
+    /// Waits for the turn at an address. Whoever has it sends next, so that only one waits with a slot.
+    pub(super) async fn turn(&self, address: IpAddr) -> Turn<'_> {
+        let target = match self.targets.get(&address) {
+            Some(lane) => Some(lane.lock().await),
+            None => None,
+        };
+        Turn { target, allowance: self }
+    }
+
+    /// How long a SYN to an address may stay unanswered.
+    pub(super) fn syn_life(&self, address: IpAddr) -> Option<Duration> {
+        (self.link.is_some() || self.targets.contains_key(&address)).then_some(SYN_LIFE)
+    }
+
+    /// The clock of the system also counts while this host sleeps.
+    fn is_over(&self) -> bool {
+        self.until
+            .is_some_and(|(monotonic, system)| Instant::now() >= monotonic || SystemTime::now() >= system)
+    }
+}
+
+/// Whether an answer to a SYN may come only after an attempt under an allowance has ended.
+pub(super) fn is_distant(round_trip: Option<Duration>) -> bool {
+    round_trip.is_some_and(|round_trip| round_trip >= DISTANT)
+}
+
+/// The turn at an address.
+pub(super) struct Turn<'a> {
+    target: Option<MutexGuard<'a, Lane>>,
+    allowance: &'a Allowance,
+}
+
+impl Turn<'_> {
+    /// Waits until the budgets allow an attempt, and counts it. What is sent is sent at once. Never ends when the time of the
+    /// shares is over: the job's is as well.
+    pub(super) async fn pass(mut self, began: std::time::Instant) {
+        if let Some(lane) = &self.target {
+            until(lane.next(), began).await;
+        }
+        let mut link = match &self.allowance.link {
+            Some(lane) => Some(lane.lock().await),
+            None => None,
+        };
+        if let Some(lane) = &link {
+            until(lane.next(), began).await;
+        }
+        if self.allowance.is_over() {
+            std::future::pending().await
+        }
+        let now = began.elapsed();
+        for lane in self.target.iter_mut().chain(&mut link) {
+            lane.passed(now);
+        }
+    }
+}
+
+async fn until(at: Duration, began: std::time::Instant) {
+    // A timer may end a little early.
+    loop {
+        let wait = at.saturating_sub(began.elapsed());
+        if wait.is_zero() {
+            return;
+        }
+        sleep(wait).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::Ipv4Addr, sync::Arc};
+
+    use super::*;
+    use crate::{
+        net::IcmpAccess,
+        runner::{Engine, Rates},
+    };
+
+    const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn engine(targets: &[(IpAddr, u32)], link: Option<u32>, within: Duration) -> Arc<Engine> {
+        let engine = Engine::new(Rates { per_target: 1_000, ..Rates::default() }, IcmpAccess::None);
+        engine.within(&Shares { targets: targets.to_vec(), link }, within)
+    }
+
+    /// When attempts that all wish to begin at once do.
+    async fn times(engine: &Arc<Engine>, attempts: usize) -> Vec<Duration> {
+        let began = Instant::now();
+        let mut tasks = tokio::task::JoinSet::new();
+        for number in 0..attempts {
+            let (engine, address) =
+                (engine.clone(), Ipv4Addr::new(127, 0, 0, 1 + u8::from(number % 2 == 1)).into());
+            tasks.spawn(async move {
+                engine.admit(address).await;
+                began.elapsed()
+            });
+        }
+        let mut times = tasks.join_all().await;
+        times.sort();
+        times
+    }
+
+    #[tokio::test]
+    async fn a_share_has_no_burst_and_begins_after_a_second_of_rest() {
+        let shares = [(ADDRESS, 20), (Ipv4Addr::new(127, 0, 0, 2).into(), 20)];
+        let times = times(&engine(&shares, None, Duration::from_secs(60)), 22).await;
+        assert!(times[0] >= Duration::from_secs(1), "{times:?}");
+        // Eleven to each: ten intervals.
+        assert!(times[21] - times[0] >= Lane::SECOND / 2, "{times:?}");
+    }
+
+    #[tokio::test]
+    async fn a_link_counts_what_goes_to_any_address() {
+        let times = times(&engine(&[(ADDRESS, 1_000)], Some(20), Duration::from_secs(60)), 11).await;
+        assert!(times[10] - times[0] >= Lane::SECOND / 2, "{times:?}");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_when_the_time_of_the_shares_is_over() {
+        let engine = engine(&[(ADDRESS, 1_000)], None, Duration::from_millis(1_100));
+        assert!(engine.admit(ADDRESS).await.is_some());
+        let late = async {
+            loop {
+                engine.admit(ADDRESS).await;
+            }
+        };
+        let patience = Duration::from_millis(500);
+        assert!(tokio::time::timeout(patience, late).await.is_err());
+        assert!(tokio::time::timeout(patience, engine.admit(ADDRESS)).await.is_err(), "it is over");
+        let other = Ipv4Addr::new(127, 0, 0, 3).into();
+        assert!(tokio::time::timeout(patience, engine.admit(other)).await.is_err(), "for every address");
+    }
+
+    #[test]
+    fn a_syn_under_an_allowance_ends_before_the_kernel_repeats_it() {
+        let shares = |targets: &[(IpAddr, u32)], link| Shares { targets: targets.to_vec(), link };
+        let of = |shares| Allowance::new(&shares, Duration::from_secs(60), Duration::ZERO).syn_life(ADDRESS);
+        assert_eq!(of(shares(&[], None)), None);
+        assert_eq!(of(shares(&[(ADDRESS, 1)], None)), Some(SYN_LIFE));
+        assert_eq!(of(shares(&[], Some(5))), Some(SYN_LIFE));
+        assert!(SYN_LIFE < Duration::from_secs(1));
+    }
+}
