@@ -113,7 +113,7 @@ async fn the_share_of_a_lost_probe_counts_until_its_job_would_have_ended() {
     assert_eq!(rate(&order), 5);
     let _background = controller.background();
     wait_for("the job to be taken from the lost probe", || async {
-        other.services.heartbeat(&other.session, 0, None).await.unwrap();
+        other.services.heartbeat(&other.session, &Default::default()).await.unwrap();
         let queued = controller.count("SELECT count(*) FROM job WHERE state = 'queued'").await;
         (queued == 1).then_some(())
     })
