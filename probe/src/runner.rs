@@ -34,7 +34,7 @@ pub use gate::Gate;
 pub use limits::{Limits, Rates};
 
 use crate::net::IcmpAccess;
-use allowance::Allowance;
+use allowance::{Allowance, Hold};
 use flow::Subject;
 use silence::Rejections;
 
@@ -140,10 +140,19 @@ impl Engine {
 
     /// Waits until an attempt to the target may begin. Whoever is admitted begins it at once.
     pub async fn admit(&self, target: IpAddr) -> Option<OwnedSemaphorePermit> {
-        self.limits.admit(target, &self.allowance).await
+        Some(self.limits.admit(target, &self.allowance, || None).await?.0)
     }
 
-    /// How long a SYN to an address may stay unanswered, where that is limited.
+    /// The same for an attempt that a kernel may repeat for so long, until the hold is dropped.
+    pub(crate) async fn admit_lasting(
+        &self,
+        target: IpAddr,
+        life: impl FnOnce() -> Option<Duration>,
+    ) -> Option<(OwnedSemaphorePermit, Hold)> {
+        self.limits.admit(target, &self.allowance, life).await
+    }
+
+    /// How long a SYN to an address may stay unanswered that does not count as one that lasts, where that is limited.
     pub(crate) fn syn_life(&self, address: IpAddr) -> Option<Duration> {
         self.allowance.syn_life(address)
     }

@@ -80,34 +80,63 @@ pub const SLACK: Duration = Duration::from_millis(20);
 
 /// A rate that no second exceeds, whenever it begins: what follows an event waits by when that really was. There is no
 /// burst, and quiet time gives nothing back. A second here is longer by [`SLACK`] than a second.
+///
+/// An event that may repeat itself, once a second or less often, holds one event per second until it ends; the rest goes on at
+/// what is left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lane {
-    interval: Duration,
-    next: Duration,
+    per_second: u32,
+    from: Duration,
+    last: Option<Duration>,
+    /// Held by number, and until when at most.
+    holds: Vec<(u64, Duration)>,
+    numbers: u64,
 }
 
 impl Lane {
-    /// A lane for `per_second` events (at least 1) that begins empty at `from`.
-    #[must_use]
-    pub fn new(per_second: u32, from: Duration) -> Self {
-        let per_second = per_second.max(1);
-        // Rounded up: that many intervals are no less than the whole.
-        let interval = part(Self::SECOND, per_second).saturating_add(Duration::from_nanos(1));
-        Self { interval, next: from }
-    }
-
     /// A second, and [`SLACK`].
     pub const SECOND: Duration = Duration::from_secs(1).saturating_add(SLACK);
 
-    /// When the next event may happen.
+    /// A lane for `per_second` events (at least 1) that begins empty at `from`.
     #[must_use]
-    pub const fn next(&self) -> Duration {
-        self.next
+    pub fn new(per_second: u32, from: Duration) -> Self {
+        Self { per_second: per_second.max(1), from, last: None, holds: Vec::new(), numbers: 0 }
     }
 
-    /// Notes that it happened.
+    /// When the next event may happen. May come earlier when a hold is released.
+    pub fn next(&mut self, now: Duration) -> Duration {
+        self.holds.retain(|(_, end)| *end > now);
+        let held = u32::try_from(self.holds.len()).unwrap_or(u32::MAX);
+        let free = self.per_second.saturating_sub(held);
+        let soonest = self.holds.iter().map(|(_, end)| *end).min();
+        match (free, soonest, self.last) {
+            (0, Some(soonest), _) => soonest,
+            // Rounded up: that many intervals are no less than the whole.
+            (_, _, Some(last)) => {
+                let interval = part(Self::SECOND, free.max(1)).saturating_add(Duration::from_nanos(1));
+                last.saturating_add(interval).max(self.from)
+            }
+            (_, _, None) => self.from,
+        }
+    }
+
+    /// Notes that an event happens.
     pub fn passed(&mut self, now: Duration) {
-        self.next = now.max(self.next).saturating_add(self.interval);
+        self.last = Some(now);
+    }
+
+    /// Notes that the event that happens now may repeat itself for so long. Gives the number to release it by.
+    pub fn hold(&mut self, now: Duration, life: Duration) -> u64 {
+        self.numbers = self.numbers.wrapping_add(1);
+        self.holds.push((self.numbers, now.saturating_add(life).saturating_add(Self::SECOND)));
+        self.numbers
+    }
+
+    /// Notes that it does not repeat itself any more. What it did in the last second still counts.
+    pub fn release(&mut self, number: u64, now: Duration) {
+        if let Some((_, end)) = self.holds.iter_mut().find(|(held, _)| *held == number) {
+            *end = now.saturating_add(Self::SECOND).min(*end);
+        }
     }
 }
 
@@ -141,24 +170,59 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whoever waits for a lane comes at any time, and what he sends arrives up to the slack later.
+        /// Whoever waits for a lane comes at any time, and what he sends arrives up to the slack later. Some of it is sent again
+        /// after a second, and after three, and in another system after each second.
         #[test]
         fn no_second_has_more_events_than_a_lane_allows(
             rate in 1_u32..60,
-            events in proptest::collection::vec((0_u64..400, 0_u64..=20), 1..300),
+            each in proptest::bool::ANY,
+            events in proptest::collection::vec((0_u64..400, 0_u64..=20, proptest::option::weighted(0.3, 0_u64..3_500)), 1..200),
         ) {
             let (mut lane, mut now, mut arrivals) = (Lane::new(rate, Duration::ZERO), Duration::ZERO, Vec::new());
-            for (pause, late) in events {
-                now = lane.next().max(now + Duration::from_millis(pause));
+            let mut ends: Vec<(Duration, u64)> = Vec::new();
+            for (pause, late, answered) in events {
+                let mut wish = now + Duration::from_millis(pause);
+                while { now = lane.next(wish).max(wish); now > wish } {
+                    // What was answered meanwhile is released when it was.
+                    wish = match ends.iter().position(|(end, _)| *end <= now) {
+                        Some(place) => { let (end, number) = ends.remove(place); lane.release(number, end); wish }
+                        None => now,
+                    };
+                }
                 lane.passed(now);
-                arrivals.push(now + Duration::from_millis(late));
+                let sent = now + Duration::from_millis(late);
+                arrivals.push(sent);
+                if let Some(answered) = answered.map(Duration::from_millis) {
+                    ends.push((now + answered, lane.hold(now, Duration::from_millis(3_500))));
+                    let again = if each { [1, 2, 3] } else { [1, 3, 7] };
+                    let again = again.map(Duration::from_secs).into_iter().filter(|again| *again < answered);
+                    arrivals.extend(again.map(|again| sent + again));
+                }
             }
             arrivals.sort();
             for (place, first) in arrivals.iter().enumerate() {
-                let within = arrivals[place..].iter().take_while(|at| **at - *first < Duration::from_secs(1));
-                proptest::prop_assert!(within.count() <= rate as usize);
+                let within = arrivals[place..].iter().take_while(|at| **at - *first < Duration::from_secs(1)).count();
+                proptest::prop_assert!(within <= rate as usize, "{within} of {rate}");
             }
         }
+    }
+
+    #[test]
+    fn what_repeats_itself_holds_one_a_second_and_a_second_more() {
+        let (mut lane, second) = (Lane::new(2, Duration::ZERO), Lane::SECOND);
+        lane.passed(Duration::ZERO);
+        let number = lane.hold(Duration::ZERO, Duration::from_secs(3));
+        let half = Duration::from_millis(600);
+        assert!(lane.next(half) > second, "one a second is left");
+        lane.release(number, half);
+        assert!(lane.next(half) > second);
+        let later = half + second;
+        assert!(lane.next(later) < half, "two a second again");
+
+        let mut all = Lane::new(1, Duration::ZERO);
+        all.passed(Duration::ZERO);
+        all.hold(Duration::ZERO, Duration::from_secs(3));
+        assert_eq!(all.next(half), Duration::from_secs(3) + second);
     }
 
     #[test]

@@ -6,26 +6,27 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
+    sync::{Arc, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use sekisho_checks::pace::Lane;
 use tokio::{
-    sync::{Mutex, MutexGuard},
+    sync::{Mutex, Notify},
     time::{Instant, sleep},
 };
 
 /// A kernel sends a SYN again after a second. What is lent counts every packet that begins something, so an attempt under
-/// an allowance ends before; the next one is the runner's.
-const SYN_LIFE: Duration = Duration::from_millis(950);
+/// an allowance ends well before, unless the repetitions are counted as well: [`Hold`].
+const SYN_LIFE: Duration = Duration::from_millis(850);
 /// A round trip from which on an answer to a SYN may come later than that.
-const DISTANT: Duration = Duration::from_millis(900);
+const DISTANT: Duration = Duration::from_millis(800);
 
 /// What a job may use of budgets. The default is bound by none.
 #[derive(Debug, Default)]
 pub(super) struct Allowance {
-    targets: HashMap<IpAddr, Mutex<Lane>>,
-    link: Option<Mutex<Lane>>,
+    targets: HashMap<IpAddr, Arc<Track>>,
+    link: Option<Arc<Track>>,
     until: Option<(Instant, SystemTime)>,
 }
 
@@ -38,40 +39,76 @@ pub struct Shares {
     pub link: Option<u32>,
 }
 
+/// A lane, and those who wait for it.
+#[derive(Debug)]
+struct Track {
+    lane: std::sync::Mutex<Lane>,
+    began: std::time::Instant,
+    /// Whoever waits for the lane; the others wait for him.
+    first: Arc<Mutex<()>>,
+    /// Something was released.
+    released: Notify,
+}
+
+impl Track {
+    fn lane(&self) -> MutexGuard<'_, Lane> {
+        self.lane.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until an event may happen. Only one at a time waits.
+    async fn ready(&self) {
+        loop {
+            let released = self.released.notified();
+            let now = self.began.elapsed();
+            let wait = self.lane().next(now).saturating_sub(now);
+            if wait.is_zero() {
+                return;
+            }
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = released => {}
+            }
+        }
+    }
+}
+
 impl Allowance {
-    /// What these shares allow for so long, from `rested` on: a time of the clock that began at `began`. A process that was here
-    /// before may have used them until its end, so nobody uses them in the first second of this one.
-    #[must_use]
-    pub(super) fn new(shares: &Shares, within: Duration, rested: Duration) -> Self {
+    /// What these shares allow for so long. Times are told by the clock that began at `began`, with this process: one that was
+    /// here before may have used them until its end, so nobody uses them in the first second of this one.
+    pub(super) fn new(shares: &Shares, within: Duration, began: std::time::Instant) -> Self {
         if *shares == Shares::default() {
             return Self::default();
         }
-        let lane = |rate| Mutex::new(Lane::new(rate, rested));
+        let track = |rate| {
+            let (lane, first) = (Lane::new(rate, Lane::SECOND).into(), Arc::default());
+            Arc::new(Track { lane, began, first, released: Notify::new() })
+        };
         Self {
-            targets: shares.targets.iter().map(|(address, rate)| (*address, lane(*rate))).collect(),
-            link: shares.link.map(lane),
+            targets: shares.targets.iter().map(|(address, rate)| (*address, track(*rate))).collect(),
+            link: shares.link.map(track),
             until: Some((Instant::now() + within, SystemTime::now() + within)),
         }
     }
 
     /// Waits for the turn at an address. Whoever has it sends next, so that only one waits with a slot.
     pub(super) async fn turn(&self, address: IpAddr) -> Turn<'_> {
-        let target = match self.targets.get(&address) {
-            Some(lane) => Some(lane.lock().await),
+        let target = self.targets.get(&address);
+        let first = match target {
+            Some(track) => Some(track.first.clone().lock_owned().await),
             None => None,
         };
-        Turn { target, allowance: self }
+        Turn { target, _first: first, allowance: self }
     }
 
-    /// How long a SYN to an address may stay unanswered.
+    /// How long a SYN to an address may stay unanswered without a [`Hold`].
     pub(super) fn syn_life(&self, address: IpAddr) -> Option<Duration> {
         (self.link.is_some() || self.targets.contains_key(&address)).then_some(SYN_LIFE)
     }
 
     /// The clock of the system also counts while this host sleeps.
     fn is_over(&self) -> bool {
-        self.until
-            .is_some_and(|(monotonic, system)| Instant::now() >= monotonic || SystemTime::now() >= system)
+        let over = |(monotonic, system)| Instant::now() >= monotonic || SystemTime::now() >= system;
+        self.until.is_some_and(over)
     }
 }
 
@@ -82,42 +119,56 @@ pub(super) fn is_distant(round_trip: Option<Duration>) -> bool {
 
 /// The turn at an address.
 pub(super) struct Turn<'a> {
-    target: Option<MutexGuard<'a, Lane>>,
+    target: Option<&'a Arc<Track>>,
+    _first: Option<tokio::sync::OwnedMutexGuard<()>>,
     allowance: &'a Allowance,
 }
 
 impl Turn<'_> {
-    /// Waits until the budgets allow an attempt, and counts it. What is sent is sent at once. Never ends when the time of the
-    /// shares is over: the job's is as well.
-    pub(super) async fn pass(mut self, began: std::time::Instant) {
-        if let Some(lane) = &self.target {
-            until(lane.next(), began).await;
+    /// Waits until the budgets allow an attempt, and counts it. What is sent is sent at once. With a `life`, asked when it is allowed, its
+    /// repetitions count for so long at most, until what is given back is dropped. Never ends when the time of the shares is over: the job's is
+    /// as well.
+    pub(super) async fn pass(self, life: impl FnOnce() -> Option<Duration>) -> Hold {
+        if let Some(track) = self.target {
+            track.ready().await;
         }
-        let mut link = match &self.allowance.link {
-            Some(lane) => Some(lane.lock().await),
+        let link = self.allowance.link.as_ref();
+        let _first = match link {
+            Some(track) => Some(track.first.lock().await),
             None => None,
         };
-        if let Some(lane) = &link {
-            until(lane.next(), began).await;
+        if let Some(track) = link {
+            track.ready().await;
         }
         if self.allowance.is_over() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
-        let now = began.elapsed();
-        for lane in self.target.iter_mut().chain(&mut link) {
+        let mut hold = Hold { life: life(), tracks: Vec::new() };
+        for track in self.target.into_iter().chain(link) {
+            let (now, mut lane) = (track.began.elapsed(), track.lane());
             lane.passed(now);
+            if let Some(life) = hold.life {
+                hold.tracks.push((track.clone(), lane.hold(now, life)));
+            }
         }
+        hold
     }
 }
 
-async fn until(at: Duration, began: std::time::Instant) {
-    // A timer may end a little early.
-    loop {
-        let wait = at.saturating_sub(began.elapsed());
-        if wait.is_zero() {
-            return;
+/// An attempt that a kernel may repeat, as long as it is not dropped.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    /// For how long at most; `None`: it may not.
+    pub(super) life: Option<Duration>,
+    tracks: Vec<(Arc<Track>, u64)>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        for (track, number) in &self.tracks {
+            track.lane().release(*number, track.began.elapsed());
+            track.released.notify_one();
         }
-        sleep(wait).await;
     }
 }
 
@@ -186,10 +237,28 @@ mod tests {
         assert!(tokio::time::timeout(patience, engine.admit(other)).await.is_err(), "for every address");
     }
 
+    #[tokio::test]
+    async fn what_a_kernel_may_repeat_holds_its_second_until_it_is_answered() {
+        let engine = engine(&[(ADDRESS, 1)], None, Duration::from_secs(60));
+        let (_slot, hold) = engine.admit_lasting(ADDRESS, || Some(Duration::from_secs(30))).await.unwrap();
+        let began = Instant::now();
+        let patience = Duration::from_millis(1_500);
+        assert!(tokio::time::timeout(patience, engine.admit(ADDRESS)).await.is_err(), "it is held");
+        let next = tokio::spawn({
+            let engine = engine.clone();
+            async move { engine.admit(ADDRESS).await }
+        });
+        drop(hold);
+        next.await.unwrap();
+        assert!(began.elapsed() >= patience + Lane::SECOND, "a second after the end");
+        assert!(began.elapsed() < Duration::from_secs(20), "and not when it could have ended");
+    }
+
     #[test]
     fn a_syn_under_an_allowance_ends_before_the_kernel_repeats_it() {
         let shares = |targets: &[(IpAddr, u32)], link| Shares { targets: targets.to_vec(), link };
-        let of = |shares| Allowance::new(&shares, Duration::from_secs(60), Duration::ZERO).syn_life(ADDRESS);
+        let began = std::time::Instant::now();
+        let of = |shares| Allowance::new(&shares, Duration::from_secs(60), began).syn_life(ADDRESS);
         assert_eq!(of(shares(&[], None)), None);
         assert_eq!(of(shares(&[(ADDRESS, 1)], None)), Some(SYN_LIFE));
         assert_eq!(of(shares(&[], Some(5))), Some(SYN_LIFE));

@@ -20,12 +20,13 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Engine, Gate, allowance::is_distant, evidence::Evidence, silence::Rejections};
+use super::{
+    Engine, Gate,
+    allowance::{Hold, is_distant},
+    evidence::Evidence,
+    silence::Rejections,
+};
 use crate::net::{self, Aim, Conversation, RoundTrip, Step as Attempted, Told};
-
-/// Why silence over TCP is no verdict where the target is far.
-const TOO_FAR: &str = "the target answers after 0.9 s or later, and under a budget a connection is given up before the kernel \
-                       would send its SYN again; test it with sekisho-probe check";
 
 /// Round trips to a target, by who measured them.
 #[derive(Debug, Default)]
@@ -108,20 +109,26 @@ impl Subject {
         self.rtt.lock().unwrap_or_else(PoisonError::into_inner).patience()
     }
 
-    /// Whether silence over TCP proves nothing: the target is farther than attempts under the job's allowance live.
-    fn is_too_far(&self, transport: Transport) -> bool {
+    /// How long an attempt that would live so long may be repeated by the kernel, where that has to be counted: the target is
+    /// far, or it is to be seen whether there is one. `None`: it ends before.
+    fn lasts(&self, transport: Transport, life: Duration, is_worth: bool) -> Option<Duration> {
+        let limit = self.limit(transport)?;
         let rtt = self.rtt.lock().unwrap_or_else(PoisonError::into_inner);
-        let limited = transport == Transport::Tcp && self.engine.syn_life(self.target.address).is_some();
-        limited && is_distant(rtt.kernel.smoothed().or_else(|| rtt.process.smoothed()))
+        let is_far = is_distant(rtt.kernel.smoothed().or_else(|| rtt.process.smoothed()));
+        (life > limit && (is_far || is_worth)).then_some(life)
     }
 
-    /// How long an attempt may stay unanswered that would live so long.
-    fn life(&self, transport: Transport, life: Duration) -> Duration {
-        let limit = match transport {
+    /// How long an admitted attempt may stay unanswered that would live so long.
+    fn limited(&self, transport: Transport, life: Duration, hold: &Hold) -> Duration {
+        hold.life.or_else(|| self.limit(transport)).map_or(life, |limit| life.min(limit))
+    }
+
+    /// After which time the kernel would repeat an attempt that is not counted as one that lasts.
+    fn limit(&self, transport: Transport) -> Option<Duration> {
+        match transport {
             Transport::Tcp => self.engine.syn_life(self.target.address),
             Transport::Udp | Transport::Icmp => None,
-        };
-        limit.map_or(life, |limit| life.min(limit))
+        }
     }
 
     /// How long a single control attempt is worth waiting for.
@@ -197,11 +204,13 @@ pub(super) struct Heard {
 
 /// Makes a single attempt and waits for it at most `within`.
 pub(super) async fn once(subject: &Subject, single: Single, within: Duration) -> Heard {
-    let Some(_permit) = subject.engine.admit(subject.target.address).await else {
+    let Single { endpoint, ttl, source, bare } = single;
+    let transport = endpoint.service.transport();
+    let lasts = || subject.lasts(transport, within, false);
+    let Some((_permit, hold)) = subject.engine.admit_lasting(subject.target.address, lasts).await else {
         return Heard { signal: None, source: None, took: Duration::ZERO };
     };
-    let Single { endpoint, ttl, source, bare } = single;
-    let life = subject.life(endpoint.service.transport(), within);
+    let life = subject.limited(transport, within, &hold);
     let began = Instant::now();
     let begun = match net::begin(subject.aim(endpoint, ttl, source)) {
         Ok(begun) => begun,
@@ -210,7 +219,9 @@ pub(super) async fn once(subject: &Subject, single: Single, within: Duration) ->
     let source = begun.source.map(|source| source.port());
     let is_bare = (bare || ttl.is_some()) && endpoint.service.transport() != Transport::Udp;
     let exchange = if is_bare { None } else { subject.exchange(endpoint) };
-    let signal = match tokio::time::timeout(life, begun.first(exchange)).await {
+    let first = tokio::time::timeout(life, begun.first(exchange)).await;
+    drop(hold);
+    let signal = match first {
         Ok(Attempted::Connected(_, conversation)) => conversation.finish(within).await.signal,
         Ok(Attempted::Told(told)) => told.signal,
         Err(_) => None,
@@ -256,7 +267,9 @@ impl Running {
                 Step::Done(decision) => return self.finish(decision),
                 Step::Start => {
                     if admission.is_none() {
-                        admission = Some(Box::pin(subject.engine.admit(subject.target.address)));
+                        let lasts = self.lasts();
+                        admission =
+                            Some(Box::pin(subject.engine.admit_lasting(subject.target.address, lasts)));
                     }
                     None
                 }
@@ -266,9 +279,9 @@ impl Running {
                 Some((number, permit, attempted)) = self.pending.next(), if !self.pending.is_empty() => {
                     self.take(number, permit, attempted);
                 }
-                permit = maybe(admission.as_mut()) => {
+                admitted = maybe(admission.as_mut()) => {
                     admission = None;
-                    self.start(permit);
+                    self.start(admitted);
                 }
                 () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
                 () = subject.first_rtt.notified(), if subject.patience().is_none() => {}
@@ -276,21 +289,30 @@ impl Running {
         }
     }
 
+    /// Whether the next attempt may be repeated by the kernel. The first one at a target that has not answered yet waits for
+    /// whoever says that there is no such host.
+    fn lasts(&self) -> impl FnOnce() -> Option<Duration> + use<> {
+        let (subject, transport) = (self.subject.clone(), self.endpoint.service.transport());
+        let (is_first, life) = (self.rtts.is_empty(), self.flow.life(subject.patience()));
+        move || subject.lasts(transport, life, is_first && subject.patience().is_none())
+    }
+
     /// Begins an attempt that the limits admitted. The machine's clock starts now, not when it was wished for.
-    fn start(&mut self, permit: Option<OwnedSemaphorePermit>) {
+    fn start(&mut self, admitted: Option<(OwnedSemaphorePermit, Hold)>) {
         let now = self.subject.began.elapsed();
         let life = self.flow.life(self.subject.patience());
-        let life = self.subject.life(self.endpoint.service.transport(), life);
+        let transport = self.endpoint.service.transport();
+        let life = admitted.as_ref().map_or(life, |(_, hold)| self.subject.limited(transport, life, hold));
         let number = self.flow.started(now);
         self.evidence.begin(now, None);
         self.rtts.push(None);
-        let begun = match permit {
-            Some(permit) => {
-                net::begin(self.subject.aim(self.endpoint, None, None)).map(|begun| (permit, begun))
+        let begun = match admitted {
+            Some(admitted) => {
+                net::begin(self.subject.aim(self.endpoint, None, None)).map(|begun| (admitted, begun))
             }
             None => Err(Signal::Local("the probe is shutting down".to_owned())),
         };
-        let (permit, begun) = match begun {
+        let ((permit, hold), begun) = match begun {
             Ok(begun) => begun,
             Err(signal) => {
                 self.evidence.end(number, Some(&signal), now);
@@ -304,6 +326,7 @@ impl Running {
         let exchange = self.subject.exchange(self.endpoint);
         self.pending.push(Box::pin(async move {
             let attempted = tokio::time::timeout(life, begun.first(exchange)).await;
+            drop(hold);
             (number, permit, attempted.unwrap_or_else(|_| Attempted::Told(Told::silent())))
         }));
     }
@@ -360,10 +383,7 @@ impl Running {
         }
     }
 
-    fn finish(mut self, mut decision: Decision) -> Outcome {
-        if decision.signal.is_none() && self.subject.is_too_far(self.endpoint.service.transport()) {
-            decision.signal = Some(Signal::Local(TOO_FAR.to_owned()));
-        }
+    fn finish(mut self, decision: Decision) -> Outcome {
         let now = self.subject.began.elapsed();
         for number in 0..self.rtts.len() {
             self.evidence.give_up(number, now);

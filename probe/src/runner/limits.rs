@@ -7,11 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sekisho_checks::pace::{Lane, Limiter};
+use sekisho_checks::pace::Limiter;
 pub use sekisho_model::rates::Rates;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::allowance::{Allowance, Shares};
+use super::allowance::{Allowance, Hold, Shares};
 
 /// Targets whose rate is remembered. Beyond that, those that are idle are forgotten.
 const TARGETS: usize = 4_096;
@@ -47,14 +47,19 @@ impl Limits {
 
     /// An allowance that begins now. Its time is told by the clock of these limits.
     pub(super) fn allowance(&self, shares: &Shares, within: Duration) -> Allowance {
-        Allowance::new(shares, within, Lane::SECOND)
+        Allowance::new(shares, within, self.began)
     }
 
     /// Waits until an attempt to the target may begin. The attempt holds the permit.
     ///
     /// Whoever waits for the total rate, or for others of the job at this target, holds no slot. The target's own rate comes
-    /// late and the job's share last, so that what waited for a slot is not sent in one burst.
-    pub(super) async fn admit(&self, target: IpAddr, allowance: &Allowance) -> Option<OwnedSemaphorePermit> {
+    /// late and the job's share last, so that what waited for a slot is not sent in one burst. `life`: how long a kernel may repeat it.
+    pub(super) async fn admit(
+        &self,
+        target: IpAddr,
+        allowance: &Allowance,
+        life: impl FnOnce() -> Option<Duration>,
+    ) -> Option<(OwnedSemaphorePermit, Hold)> {
         let turn = allowance.turn(target).await;
         let at = self.booked().total.book(self.began.elapsed());
         self.sleep_until(at).await;
@@ -69,8 +74,8 @@ impl Limits {
         };
         let at = self.book(target);
         self.sleep_until(at).await;
-        turn.pass(self.began).await;
-        Some(permit)
+        let hold = turn.pass(life).await;
+        Some((permit, hold))
     }
 
     /// The same for one more try of something that holds a slot while it waits for its earlier ones. Another slot is taken
@@ -86,7 +91,7 @@ impl Limits {
         self.sleep_until(at).await;
         let at = self.book(target);
         self.sleep_until(at).await;
-        turn.pass(self.began).await;
+        turn.pass(|| None).await;
         self.slots.clone().try_acquire_owned().ok()
     }
 

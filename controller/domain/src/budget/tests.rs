@@ -79,7 +79,7 @@ impl Fleet {
         let now = self.now;
         for share in &mut self.shares {
             let alive = now < share.until && share.lost.is_none_or(|lost| now < lost);
-            while alive && share.left > 0 && share.lane.next() <= now {
+            while alive && share.left > 0 && share.lane.next(now) <= now {
                 share.lane.passed(now);
                 share.left -= 1;
                 self.arrivals.push(now + share.late * (share.left % 2));
