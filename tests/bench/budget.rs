@@ -148,9 +148,9 @@ impl Target {
                     MsgFlags::empty(),
                 )
                 .unwrap();
-                let time = message.cmsgs().unwrap().find_map(|control| match control {
-                    ControlMessageOwned::ScmTimestampns(time) => Some(Duration::from(time)),
-                    _ => None,
+                let time = message.cmsgs().unwrap().find_map(|control| {
+                    let ControlMessageOwned::ScmTimestampns(time) = control else { return None };
+                    Some(Duration::from(time))
                 });
                 arrivals.lock().unwrap().push(u64::try_from(time.unwrap().as_nanos()).unwrap());
             }
