@@ -217,7 +217,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_link_counts_what_goes_to_any_address() {
-        let times = times(&engine(&[(ADDRESS, 1_000)], Some(20), Duration::from_secs(60)), 11).await;
+        let times = times(&engine(&[], Some(20), Duration::from_secs(60)), 11).await;
         assert!(times[10] - times[0] >= Lane::SECOND / 2, "{times:?}");
     }
 
@@ -248,6 +248,8 @@ mod tests {
             let engine = engine.clone();
             async move { engine.admit(ADDRESS).await }
         });
+        // It waits by now, until the hold would end by itself.
+        tokio::task::yield_now().await;
         drop(hold);
         next.await.unwrap();
         assert!(began.elapsed() >= patience + Lane::SECOND, "a second after the end");
