@@ -105,11 +105,14 @@ pub(crate) async fn of_jobs(connection: &mut PgConnection, jobs: &[i32], open: b
     sqlx::query_as(OF_JOBS).bind(jobs).bind(open).fetch_all(connection).await.named("reading observations")
 }
 
-/// What [`of_tasks`] asks. Public for the test of its plan.
+/// What [`of_tasks`] asks. Public for the test of its plan. `OFFSET 0` keeps the tasks apart, each looked up in the partition of
+/// its job: joined with all at once, the observations of all nights may be read from end to end.
 pub const OF_TASKS: &str = "
     SELECT o.job, o.task, o.by, o.rtt_us, o.attempts, o.confirmed, o.observed_at
-    FROM unnest($1::integer[], $2::smallint[]) AS n (job, task)
-    JOIN observation o ON o.job = n.job AND o.task = n.task";
+    FROM unnest($1::integer[], $2::smallint[]) AS n (number, place)
+    CROSS JOIN LATERAL (
+        SELECT job, task, by, rtt_us, attempts, confirmed, observed_at
+        FROM observation WHERE job = n.number AND task = n.place OFFSET 0) o";
 
 /// The observations of some tasks, by job and task.
 pub(crate) async fn of_tasks(connection: &mut PgConnection, tasks: &[(i32, i16)]) -> Result<Vec<Seen>> {

@@ -106,8 +106,8 @@ async fn plan(nights: &Nights, statement: &str, parameters: &str) -> Value {
     json!({"Plans": [generic[0]["Plan"], custom[0]["Plan"]]})
 }
 
-/// Tables that grow with the nights. The partitions for the days to come are empty.
-const GROWING: [&str; 6] = ["observation_0", "detail_0", "passing_detail_0", "span", "job", "check_result"];
+/// Tables that grow with the nights, and their partitions.
+const GROWING: [&str; 6] = ["observation", "detail", "passing_detail", "span", "job", "check_result"];
 
 #[tokio::test]
 async fn no_question_scans_a_table_that_grows() {
@@ -149,7 +149,11 @@ async fn no_question_scans_a_table_that_grows() {
     ] {
         let plan = plan(&nights, statement, parameters).await;
         let scanned = scanned(&plan);
-        let grown = scanned.iter().filter(|table| GROWING.contains(&table.trim_matches('"')));
+        let grows = |table: &&String| {
+            GROWING
+                .contains(&table.trim_matches('"').trim_end_matches(|c: char| c.is_ascii_digit() || c == '_'))
+        };
+        let grown = scanned.iter().filter(grows);
         assert_eq!(grown.collect::<Vec<_>>(), Vec::<&String>::new(), "{name}: {plan:#}");
     }
 }
@@ -165,6 +169,7 @@ const OTHERS: &str = "
                      finished_at, probe_id, outcomes)
     SELECT gen_random_uuid(), sweep_id + 6 * n, vantage_id + n, kind, state, task_targets, task_services, planned, observed,
            assigned_at, finished_at, probe_id, outcomes FROM job, generate_series(1, 20) AS n;
+    UPDATE job SET number = number + 65536 * (sweep_id % 4)::integer WHERE sweep_id > 6;
     INSERT INTO observation (job, task, observed_at, attempts, outcome, confirmed)
     SELECT j.number, task, now(), 1, 'o', false FROM job j, generate_series(0, 249) AS task WHERE j.sweep_id > 6;
     INSERT INTO detail (job, task, body)
