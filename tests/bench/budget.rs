@@ -13,7 +13,7 @@ use std::{
     process::ExitCode,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
@@ -54,7 +54,7 @@ struct Run {
     seconds: u64,
     /// The controllers stop when the measurement begins.
     alone: bool,
-    /// One probe of so many vanishes in its first job, and one of so many sends its jobs late.
+    /// One probe of so many goes on with its first jobs and is never heard again.
     lost: usize,
 }
 
@@ -187,7 +187,6 @@ struct Probe {
 struct Counts {
     jobs: AtomicUsize,
     looks: AtomicUsize,
-    measuring: AtomicBool,
 }
 
 impl Probe {
@@ -367,7 +366,6 @@ async fn main() -> ExitCode {
         away.send_replace(false);
         stop.send_replace(true);
     }
-    counts.measuring.store(true, Ordering::Relaxed);
     let (jobs, looks) = (counts.jobs.load(Ordering::Relaxed), counts.looks.load(Ordering::Relaxed));
     let began = now();
     sleep(Duration::from_secs(run.seconds)).await;
