@@ -42,6 +42,7 @@ pub(crate) mod session;
 pub mod span;
 pub(crate) mod sweep;
 pub(crate) mod target;
+pub(crate) mod tasks;
 pub(crate) mod vantage;
 pub mod work;
 

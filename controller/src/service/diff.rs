@@ -16,8 +16,8 @@ use sqlx::PgConnection;
 use super::{
     Error, Place, Result, Services, SweepRef,
     gaps::domains,
-    matrix::{Names, kept},
-    sweep::{find, resolve, strange, summary},
+    matrix::{Names, readable},
+    sweep::{resolve, strange},
 };
 use crate::store::{self, job::Image};
 
@@ -162,9 +162,8 @@ struct Half {
 
 impl Half {
     async fn of(connection: &mut PgConnection, sweep: i64) -> Result<Self> {
-        let found = find(connection, sweep).await?;
-        kept(&found)?;
-        Ok(Self { summary: summary(&found)?, images: store::job::images(connection, sweep, None).await? })
+        let summary = readable(connection, sweep).await?;
+        Ok(Self { summary, images: store::job::images(connection, sweep, None).await? })
     }
 }
 

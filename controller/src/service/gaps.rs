@@ -14,8 +14,7 @@ use sqlx::PgConnection;
 
 use super::{
     Place, Result, Services, SweepRef,
-    matrix::{Names, cells, kept},
-    sweep::{find, resolve, summary},
+    matrix::{Names, Part, cells},
 };
 use crate::store::{self, job::Image, letter};
 
@@ -44,13 +43,8 @@ impl Services {
     /// As there, and when there is no such site or vantage.
     pub async fn gaps_of(&self, sweep: SweepRef, place: &Place) -> Result<SweepGaps> {
         let mut connection = self.connection().await?;
-        let id = resolve(&mut connection, sweep).await?;
-        let found = find(&mut connection, id).await?;
-        kept(&found)?;
-        let sweep = summary(&found)?;
-        let names = Names::of(&mut connection).await?;
-        let chosen = names.chosen(place)?;
-        let (images, others): (Vec<Image>, Vec<Image>) = store::job::images(&mut connection, id, None)
+        let Part { sweep, names, chosen } = Part::of(&mut connection, sweep, place).await?;
+        let (images, others): (Vec<Image>, Vec<Image>) = store::job::images(&mut connection, sweep.id, None)
             .await?
             .into_iter()
             .partition(|image| chosen.as_ref().is_none_or(|chosen| chosen.contains(&image.vantage_id)));
@@ -59,7 +53,7 @@ impl Services {
         let inventory = store::inventory::read(&mut connection).await?;
         let domains = domains(&mut connection).await?;
         let mut gaps = gaps_among(&cells, &others, &inventory, &domains);
-        since::date(&mut connection, id, &names, (&images, &cells), &mut gaps.gaps).await?;
+        since::date(&mut connection, sweep.id, &names, (&images, &cells), &mut gaps.gaps).await?;
         Ok(SweepGaps { sweep, gaps })
     }
 }

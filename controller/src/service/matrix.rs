@@ -7,7 +7,7 @@ use std::{
     net::IpAddr,
 };
 
-use sekisho_model::{Cell, Check, CheckKind, CheckStatus, Facts, Matrix, Outcome, Service};
+use sekisho_model::{Cell, Check, CheckKind, CheckStatus, Facts, Matrix, Outcome, Service, SweepSummary};
 use serde::Deserialize;
 use sqlx::PgConnection;
 
@@ -44,15 +44,10 @@ impl Services {
     /// As there, and when there is no such site or vantage.
     pub async fn matrix_of(&self, sweep: SweepRef, place: &Place) -> Result<Matrix> {
         let mut connection = self.connection().await?;
-        let id = resolve(&mut connection, sweep).await?;
-        let found = find(&mut connection, id).await?;
-        kept(&found)?;
-        let sweep = summary(&found)?;
-        let names = Names::of(&mut connection).await?;
-        let chosen = names.chosen(place)?;
-        let images = store::job::images(&mut connection, id, chosen.as_deref()).await?;
+        let Part { sweep, names, chosen } = Part::of(&mut connection, sweep, place).await?;
+        let images = store::job::images(&mut connection, sweep.id, chosen.as_deref()).await?;
         let cells = cells(&mut connection, &images, &names, true).await?;
-        let checks = store::check_result::of_sweep(&mut connection, id, chosen.as_deref()).await?;
+        let checks = store::check_result::of_sweep(&mut connection, sweep.id, chosen.as_deref()).await?;
         drop(connection);
         let mut checks: Vec<Check> = checks.into_iter().map(check).collect::<Result<_>>()?;
         checks.sort_by_cached_key(order);
@@ -60,8 +55,33 @@ impl Services {
     }
 }
 
+/// A sweep, and of which vantages it is read.
+pub(super) struct Part {
+    pub(super) sweep: SweepSummary,
+    pub(super) names: Names,
+    /// Keys of the vantages; `None` for all.
+    pub(super) chosen: Option<Vec<i32>>,
+}
+
+impl Part {
+    pub(super) async fn of(connection: &mut PgConnection, sweep: SweepRef, place: &Place) -> Result<Self> {
+        let id = resolve(connection, sweep).await?;
+        let sweep = readable(connection, id).await?;
+        let names = Names::of(connection).await?;
+        let chosen = names.chosen(place)?;
+        Ok(Self { sweep, names, chosen })
+    }
+}
+
+/// A sweep whose observations are still kept.
+pub(super) async fn readable(connection: &mut PgConnection, id: i64) -> Result<SweepSummary> {
+    let found = find(connection, id).await?;
+    kept(&found)?;
+    summary(&found)
+}
+
 /// Refuses a sweep whose observations are gone.
-pub(super) fn kept(sweep: &store::sweep::Summary) -> Result<()> {
+fn kept(sweep: &store::sweep::Summary) -> Result<()> {
     match sweep.expired_at {
         None => Ok(()),
         Some(_) => Err(Error::NotFound(format!(

@@ -13,7 +13,8 @@ use uuid::Uuid;
 use super::{Result, Services, Session, enrolment::admitted, planned, session::taken_over, sweep::strange};
 use crate::store::{
     self, letter,
-    work::{Assigned, CheckTask, KnownTarget, VantageTask},
+    tasks::{CheckTask, KnownTarget, VantageTask},
+    work::Assigned,
 };
 
 /// A job for a probe, with the tasks that are still to be done.

@@ -4,7 +4,10 @@ use jiff_sqlx::{Timestamp, ToSqlx};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
-use super::{Named, Result, work::CheckTask, work::KnownTarget, work::VantageTask};
+use super::{
+    Named, Result,
+    tasks::{self, CheckTask, KnownTarget, VantageTask},
+};
 
 /// What a plan is of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -258,58 +261,33 @@ pub(crate) async fn check_tasks(
     ahead: &Ahead,
     vantage: i32,
 ) -> Result<Vec<CheckTask>> {
-    sqlx::query_as(
-        "SELECT task.number - 1 AS number, task.target_id, t.host, t.address, d.name AS domain, s.name AS service,
-                r.outcomes[array_position(r.services, task.service_id)] AS last_outcome
-         FROM plan_part n
-         CROSS JOIN LATERAL unnest(n.task_targets, n.task_services) WITH ORDINALITY
-             AS task (target_id, service_id, number)
-         JOIN target t ON t.id = task.target_id
-         JOIN domain d ON d.id = t.domain_id
-         JOIN service s ON s.id = task.service_id
-         LEFT JOIN span r ON r.vantage_id = $3 AND r.target_id = task.target_id
-         WHERE n.plan = $1 AND n.part = $2 ORDER BY task.number",
-    )
-    .bind(ahead.number)
-    .bind(ahead.part)
-    .bind(vantage)
-    .fetch_all(connection)
-    .await
-    .named("reading the flows of a plan")
+    sqlx::query_as(tasks::check_tasks!("plan_part", "$3", "o.plan = $1 AND o.part = $2"))
+        .bind(ahead.number)
+        .bind(ahead.part)
+        .bind(vantage)
+        .fetch_all(connection)
+        .await
+        .named("reading the flows of a plan")
 }
 
 /// The checks of a part.
 pub(crate) async fn vantage_tasks(connection: &mut PgConnection, ahead: &Ahead) -> Result<Vec<VantageTask>> {
-    sqlx::query_as(
-        "SELECT task.number - 1 AS number, task.kind, d.name AS domain, d.dns_servers, task.target_id, task.computer
-         FROM plan_part n
-         CROSS JOIN LATERAL unnest(n.task_checks, n.domain_ids, n.task_targets, n.task_computers) WITH ORDINALITY
-             AS task (kind, domain_id, target_id, computer, number)
-         JOIN domain d ON d.id = task.domain_id
-         WHERE n.plan = $1 AND n.part = $2 ORDER BY task.number",
-    )
-    .bind(ahead.number)
-    .bind(ahead.part)
-    .fetch_all(connection)
-    .await
-    .named("reading the checks of a plan")
+    sqlx::query_as(tasks::vantage_tasks!("plan_part", "o.plan = $1 AND o.part = $2"))
+        .bind(ahead.number)
+        .bind(ahead.part)
+        .fetch_all(connection)
+        .await
+        .named("reading the checks of a plan")
 }
 
 /// The domain controllers that the checks of a part may have to talk to.
 pub(crate) async fn known_targets(connection: &mut PgConnection, ahead: &Ahead) -> Result<Vec<KnownTarget>> {
-    sqlx::query_as(
-        "SELECT t.id, t.host, t.address, d.name AS domain
-         FROM plan_part n
-         CROSS JOIN LATERAL unnest(n.known_targets) WITH ORDINALITY AS known (target_id, place)
-         JOIN target t ON t.id = known.target_id
-         JOIN domain d ON d.id = t.domain_id
-         WHERE n.plan = $1 AND n.part = $2 ORDER BY known.place",
-    )
-    .bind(ahead.number)
-    .bind(ahead.part)
-    .fetch_all(connection)
-    .await
-    .named("reading the targets of a plan")
+    sqlx::query_as(tasks::known_targets!("plan_part", "o.plan = $1 AND o.part = $2"))
+        .bind(ahead.number)
+        .bind(ahead.part)
+        .fetch_all(connection)
+        .await
+        .named("reading the targets of a plan")
 }
 
 /// A job of a plan that is to be queued.

@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
-use super::{Named, Result};
+use super::{
+    Named, Result,
+    tasks::{self, CheckTask, KnownTarget, VantageTask},
+};
 
 /// A queued job that a probe could have.
 #[derive(Clone, FromRow)]
@@ -183,33 +186,12 @@ pub(crate) async fn surplus(
     .named("looking for jobs to take back")
 }
 
-/// One flow that is still to be tested.
-#[derive(FromRow)]
-pub(crate) struct CheckTask {
-    pub(crate) number: i64,
-    pub(crate) target_id: i32,
-    pub(crate) host: String,
-    pub(crate) address: IpAddr,
-    pub(crate) domain: String,
-    pub(crate) service: String,
-    /// Letter of what the flow was when it was last tested.
-    pub(crate) last_outcome: Option<i8>,
-}
-
 /// What [`check_tasks`] asks. Public for the test of its plan.
-pub const CHECK_TASKS: &str = "
-    SELECT task.number - 1 AS number, task.target_id, t.host, t.address, d.name AS domain, s.name AS service,
-           p.outcomes[array_position(p.services, task.service_id)] AS last_outcome
-    FROM job j
-    CROSS JOIN LATERAL unnest(j.task_targets, j.task_services) WITH ORDINALITY
-        AS task (target_id, service_id, number)
-    JOIN target t ON t.id = task.target_id
-    JOIN domain d ON d.id = t.domain_id
-    JOIN service s ON s.id = task.service_id
-    LEFT JOIN span p ON p.vantage_id = j.vantage_id AND p.target_id = task.target_id
-    WHERE j.id = $1
-      AND CASE WHEN length(j.outcomes) > 0 THEN get_byte(j.outcomes, task.number::integer - 1) ELSE 0 END = 0
-    ORDER BY task.number";
+pub const CHECK_TASKS: &str = tasks::check_tasks!(
+    "job",
+    "o.vantage_id",
+    "o.id = $1 AND CASE WHEN length(o.outcomes) > 0 THEN get_byte(o.outcomes, task.number::integer - 1) ELSE 0 END = 0"
+);
 
 /// The tasks of a job of flows that have no observation, with the last outcome of each flow.
 pub(crate) async fn check_tasks(connection: &mut PgConnection, job: Uuid) -> Result<Vec<CheckTask>> {
@@ -241,56 +223,24 @@ pub(crate) async fn discovery_tasks(connection: &mut PgConnection, job: Uuid) ->
     .named("reading the tasks of a discovery")
 }
 
-/// One check of a vantage that is still to be done.
-#[derive(FromRow)]
-pub(crate) struct VantageTask {
-    pub(crate) number: i64,
-    pub(crate) kind: String,
-    pub(crate) domain: String,
-    pub(crate) dns_servers: Vec<IpAddr>,
-    pub(crate) target_id: Option<i32>,
-    pub(crate) computer: Option<String>,
-}
-
 /// The tasks of a vantage job that have no result.
 pub(crate) async fn vantage_tasks(connection: &mut PgConnection, job: Uuid) -> Result<Vec<VantageTask>> {
-    sqlx::query_as(
-        "SELECT task.number - 1 AS number, task.kind, d.name AS domain, d.dns_servers, task.target_id, task.computer
-         FROM job j
-         CROSS JOIN LATERAL unnest(j.task_checks, j.domain_ids, j.task_targets, j.task_computers) WITH ORDINALITY
-             AS task (kind, domain_id, target_id, computer, number)
-         JOIN domain d ON d.id = task.domain_id
-         WHERE j.id = $1
-           AND NOT EXISTS (SELECT 1 FROM check_result r WHERE r.job_id = j.id AND r.task = task.number - 1)
-         ORDER BY task.number",
-    )
+    sqlx::query_as(tasks::vantage_tasks!(
+        "job",
+        "o.id = $1
+         AND NOT EXISTS (SELECT 1 FROM check_result r WHERE r.job_id = o.id AND r.task = task.number - 1)"
+    ))
     .bind(job)
     .fetch_all(connection)
     .await
     .named("reading the checks of a job")
 }
 
-/// A domain controller that the checks of a job may have to talk to.
-#[derive(FromRow)]
-pub(crate) struct KnownTarget {
-    pub(crate) id: i32,
-    pub(crate) host: String,
-    pub(crate) address: IpAddr,
-    pub(crate) domain: String,
-}
-
 /// The domain controllers that a vantage job knows, in the order in which it was made.
 pub(crate) async fn known_targets(connection: &mut PgConnection, job: Uuid) -> Result<Vec<KnownTarget>> {
-    sqlx::query_as(
-        "SELECT t.id, t.host, t.address, d.name AS domain
-         FROM job j
-         CROSS JOIN LATERAL unnest(j.known_targets) WITH ORDINALITY AS known (target_id, place)
-         JOIN target t ON t.id = known.target_id
-         JOIN domain d ON d.id = t.domain_id
-         WHERE j.id = $1 ORDER BY known.place",
-    )
-    .bind(job)
-    .fetch_all(connection)
-    .await
-    .named("reading the targets of a job of checks")
+    sqlx::query_as(tasks::known_targets!("job", "o.id = $1"))
+        .bind(job)
+        .fetch_all(connection)
+        .await
+        .named("reading the targets of a job of checks")
 }

@@ -50,29 +50,20 @@ async fn two_controllers_lend_no_more_than_a_budget() {
         probes.push(controller.probe(&format!("v{number}")).await);
     }
     let id = one.run().await.summary.id;
-    let workers = probes.into_iter().map(|mut probe| {
-        let watcher = one.clone();
-        tokio::spawn(async move {
-            let give_up = tokio::time::Instant::now() + Duration::from_secs(60);
-            loop {
-                let orders = probe.work().await.orders;
-                let lent = lent(&watcher).await;
-                assert!(lent <= 10, "{lent} are lent of 10");
-                for order in &orders {
-                    assert!((1..=10).contains(&rate(order)), "{order:?}");
-                    finish(&probe, order).await;
-                }
-                if !orders.is_empty() {
-                    return;
-                }
-                assert!(tokio::time::Instant::now() < give_up, "a job that fits is given out");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+    let worker = async |mut probe: Probe| {
+        wait_for("a job that fits to be given out", async || {
+            let orders = probe.work().await.orders;
+            let lent = lent(&one).await;
+            assert!(lent <= 10, "{lent} are lent of 10");
+            for order in &orders {
+                assert!((1..=10).contains(&rate(order)), "{order:?}");
+                finish(&probe, order).await;
             }
+            (!orders.is_empty()).then_some(())
         })
-    });
-    for worker in workers.collect::<Vec<_>>() {
-        worker.await.unwrap();
-    }
+        .await;
+    };
+    futures_util::future::join_all(probes.into_iter().map(worker)).await;
     assert_eq!(two.sweep(id).await.summary.observed, 24 * 12);
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashSet,
-    future::Future,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -254,10 +253,7 @@ pub(crate) fn observed(job: Uuid, task: u32, outcome: Outcome) -> HandedIn {
 }
 
 /// Waits until `condition` holds.
-pub(crate) async fn wait_for<F, T>(what: &str, mut condition: impl FnMut() -> F) -> T
-where
-    F: Future<Output = Option<T>>,
-{
+pub(crate) async fn wait_for<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
     let give_up = Instant::now() + Duration::from_secs(20);
     loop {
         if let Some(found) = condition().await {
