@@ -157,7 +157,11 @@ mod tests {
         let crowd = Arc::new(Crowd { visit: Duration::from_millis(300), clients: Mutex::default() });
         let (mut stranger, mut probe) = (crowd.enter(Client::Strangers), crowd.enter(Client::Probe(vec![1])));
         assert!(!over(&mut stranger));
-        sleep(Duration::from_millis(310)).await;
-        assert!(over(&mut stranger) && !over(&mut probe));
+        let end = std::future::poll_fn(|context| match stranger.is_over(context) {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        });
+        tokio::time::timeout(Duration::from_secs(10), end).await.expect("a stranger's visit ends");
+        assert!(!over(&mut probe));
     }
 }
