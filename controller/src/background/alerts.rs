@@ -70,12 +70,13 @@ async fn consider(services: &Services, mut shutdown: watch::Receiver<bool>) {
 }
 
 async fn round(services: &Services, is_due: bool) -> Result<(), Error> {
-    services.consider_sweeps().await?;
+    let considered = services.consider_sweeps().await;
     if is_due {
+        // Also where a sweep cannot be considered: what is old goes.
         services.tidy_notices().await?;
         services.tidy_alerts().await?;
     }
-    Ok(())
+    considered.map(|_| ())
 }
 
 async fn send(services: Services, channel: String, mut shutdown: watch::Receiver<bool>) {

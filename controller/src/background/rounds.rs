@@ -73,8 +73,9 @@ async fn round(services: &Services, settled: bool, is_slow: bool) -> Result<(), 
         services.release_jobs().await?;
     }
     services.start_due_runs().await?;
+    services.move_sweeps_on().await?;
     if is_slow {
         services.plan_ahead().await?;
     }
-    services.move_sweeps_on().await
+    Ok(())
 }

@@ -15,7 +15,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    Error, Order, Result, Services, Session,
+    Error, Order, Result, Services, Session, commit,
+    session::taken_over,
     sweep::strange,
     work::{of_checks, of_flows},
 };
@@ -169,9 +170,14 @@ impl Services {
             // It comes again with the results.
             tracing::debug!(error = &error as &dyn std::error::Error, "a planned run is not begun yet");
         }
-        let mut connection = self.connection().await?;
-        plan::take_over(&mut connection, &planned, session.probe, session.vantage).await?;
-        Ok(())
+        let mut transaction = self.begin().await?;
+        if !store::session::lock(&mut transaction, session.probe, session.id).await? {
+            return Err(taken_over());
+        }
+        if plan::take_over(&mut transaction, &planned, session.probe, session.vantage).await? > 0 {
+            store::probe::owes(&mut transaction, session.probe).await?;
+        }
+        commit(transaction).await
     }
 
     /// Sees to it that the rows of these jobs stand, as far as they are planned.

@@ -52,7 +52,8 @@ impl Services {
         let wait = self.settings().discovery_wait.as_secs_f64();
         let mut connection = self.connection().await?;
         let to_plan = store::sweep::to_plan(&mut connection, wait).await?;
-        let overdue = store::sweep::overdue(&mut connection).await?;
+        let overdue =
+            store::sweep::overdue(&mut connection, self.settings().lost_grace.as_secs_f64()).await?;
         let to_close = store::sweep::to_close(&mut connection).await?;
         drop(connection);
         for sweep in to_plan.into_iter().chain(to_close) {
@@ -91,13 +92,20 @@ impl Services {
     pub async fn retire(&self) -> Result<()> {
         let mut connection = self.connection().await?;
         let keep = self.settings().keep_observations.as_secs_f64();
+        let mut held = None;
         for block in store::block::expired(&mut connection, keep).await? {
-            store::block::drop(&mut connection, block).await?;
-            tracing::info!(block, "observations that are older than they are kept were dropped");
+            match store::block::drop(&mut connection, block).await {
+                Ok(()) => {
+                    tracing::info!(block, "observations that are older than they are kept were dropped")
+                }
+                Err(error) => held = Some(error),
+            }
         }
         let keep = self.settings().keep_details.as_secs_f64();
         for block in store::block::with_passing(&mut connection, keep).await? {
-            store::block::forget_passing(&mut connection, block).await?;
+            if let Err(error) = store::block::forget_passing(&mut connection, block).await {
+                held = Some(error);
+            }
         }
         for block in store::block::to_settle(&mut connection, QUIET.as_secs_f64()).await? {
             if let Err(error) = store::block::settle(&mut connection, block).await {
@@ -105,6 +113,6 @@ impl Services {
                 tracing::debug!(block, error = &error as &dyn std::error::Error, "a block was not settled");
             }
         }
-        Ok(())
+        held.map_or(Ok(()), |error| Err(error.into()))
     }
 }

@@ -36,7 +36,8 @@ pub(crate) async fn prepare(connection: &mut PgConnection) -> Result<()> {
     if is_old && current < ready {
         current = current.saturating_add(1);
         // No number below is given out from now on; the jobs that have got one before are of the day before.
-        sqlx::query("SELECT setval('job_number', $1, false)")
+        // Nor is one given out twice, should others have come to the next block meanwhile.
+        sqlx::query("SELECT setval('job_number', greatest($1, last_value + 1), false) FROM job_number")
             .bind(current.saturating_mul(NUMBERS))
             .execute(&mut *transaction)
             .await

@@ -60,6 +60,24 @@ pub(crate) async fn coming(connection: &mut PgConnection, schedule: &str) -> Res
         .named("reading the plans of a schedule")
 }
 
+/// Those of `dues` whose plans have been begun.
+pub(crate) async fn begun(
+    connection: &mut PgConnection,
+    schedule: &str,
+    dues: &[jiff::Timestamp],
+) -> Result<Vec<jiff::Timestamp>> {
+    let dues: Vec<Timestamp> = dues.iter().map(|due| due.to_sqlx()).collect();
+    let begun: Vec<Timestamp> = sqlx::query_scalar(
+        "SELECT due_at FROM plan WHERE schedule = $1 AND due_at = ANY($2) AND sweep_id IS NOT NULL",
+    )
+    .bind(schedule)
+    .bind(dues)
+    .fetch_all(connection)
+    .await
+    .named("looking for plans that were begun")?;
+    Ok(begun.into_iter().map(Timestamp::to_jiff).collect())
+}
+
 /// The plan of a run that nobody has begun.
 pub(crate) async fn of_run(
     connection: &mut PgConnection,
@@ -308,7 +326,10 @@ pub(crate) async fn queue(
         "INSERT INTO job (id, sweep_id, vantage_id, kind, task_targets, task_services, task_checks, domain_ids,
                           task_computers, known_targets, planned)
          SELECT j.id, $2, j.vantage, n.kind, n.task_targets, n.task_services, n.task_checks, n.domain_ids,
-                n.task_computers, n.known_targets, cardinality(n.task_targets)
+                n.task_computers,
+                CASE n.kind WHEN 'check' THEN ARRAY(SELECT DISTINCT t FROM unnest(n.task_targets) AS t ORDER BY t)
+                            ELSE n.known_targets END,
+                cardinality(n.task_targets)
          FROM unnest($3::uuid[], $4::integer[], $5::smallint[]) AS j (id, vantage, part)
          JOIN plan_part n ON n.plan = $1 AND n.part = j.part ORDER BY j.id",
     )

@@ -190,13 +190,16 @@ pub(crate) async fn to_plan(connection: &mut PgConnection, discovery_wait: f64) 
     .named("looking for sweeps to plan")
 }
 
-/// Running sweeps that are past their deadline.
-pub(crate) async fn overdue(connection: &mut PgConnection) -> Result<Vec<i64>> {
+/// Running sweeps that are past their deadline. One that was written down after the fact waits `grace` seconds for what probes
+/// have done of it by themselves.
+pub(crate) async fn overdue(connection: &mut PgConnection, grace: f64) -> Result<Vec<i64>> {
     sqlx::query_scalar(
         "SELECT s.id FROM sweep s WHERE s.state = 'running' AND s.planned_at IS NOT NULL AND s.deadline < now()
+           AND (s.planned_at < s.deadline OR s.planned_at < now() - make_interval(secs => $1))
            AND EXISTS (SELECT 1 FROM job j WHERE j.sweep_id = s.id AND j.state <> 'finished')
          ORDER BY s.id LIMIT 100",
     )
+    .bind(grace)
     .fetch_all(connection)
     .await
     .named("looking for overdue sweeps")

@@ -135,7 +135,9 @@ async fn a_night_without_a_controller_is_handed_in_later_into_one_sweep() {
 
 #[tokio::test]
 async fn a_night_whose_window_is_over_is_not_lost() {
-    let controller = Controller::planned(LISTED, 180, calm()).await;
+    // So long what probes did by themselves may take to come in.
+    let settings = Settings { lost_grace: Duration::from_millis(600), ..calm() };
+    let controller = Controller::planned(LISTED, 180, settings).await;
     let probe = controller.probe("vlan20").await;
     let planned = probe.next_night().await.remove(0);
     controller.a_day_later(180).await;

@@ -52,8 +52,18 @@ impl Services {
             if !store::schedule::try_lock(&mut transaction, name).await? {
                 continue;
             }
-            is_changed |= self.plan_schedule(&mut transaction, name).await?;
-            commit(transaction).await?;
+            match self.plan_schedule(&mut transaction, name).await {
+                Ok(changed) => {
+                    commit(transaction).await?;
+                    is_changed |= changed;
+                }
+                Err(error @ Error::Unavailable(_)) => return Err(error),
+                Err(error) => {
+                    transaction.rollback().await.ok();
+                    let error: &(dyn std::error::Error + 'static) = &error;
+                    tracing::error!(schedule = %name, error, "the nights of a schedule could not be planned ahead");
+                }
+            }
         }
         if is_changed {
             let mut connection = self.connection().await?;
@@ -74,6 +84,11 @@ impl Services {
         if let Some(pause) = pause(&standing) {
             runs.retain(|run| !pause.holds(run.start));
         }
+        // A schedule whose splay was changed may name a run a second time: it is not planned again.
+        let dues: Vec<jiff::Timestamp> = runs.iter().map(|run| run.due).collect();
+        let mut over = store::schedule_run::known(connection, name, &dues).await?;
+        over.extend(store::plan::begun(connection, name, &dues).await?);
+        runs.retain(|run| !over.contains(&run.due));
         let mut asked = Vec::new();
         if !runs.is_empty() {
             match wanted(connection, &standing.definition.0).await {
@@ -90,6 +105,8 @@ impl Services {
         let mut is_changed = false;
         for old in store::plan::coming(connection, name).await? {
             if old.start_at.to_jiff() <= now {
+                // Probes may have begun it: it stays as it is.
+                asked.retain(|plan: &NewPlan| plan.due != old.due_at.to_jiff());
                 continue;
             }
             let place = asked.iter().position(|plan| plan.due == old.due_at.to_jiff());

@@ -58,7 +58,7 @@ impl Services {
         for (run, decision) in table.decide(&due, now, situation(&standing)) {
             let plan = store::plan::of_run(connection, name, run.due).await?;
             let is_given = plan.as_ref().is_some_and(|plan| plan.given_at.is_some());
-            let decision = if is_given { decision.planned(run) } else { decision };
+            let decision = if is_given && self.is_late(run, now) { decision.planned(run) } else { decision };
             let due = run.due;
             let run = Planned { run, plan };
             let new = self.carry_out(connection, schedule, run, decision, now).await?;
@@ -74,6 +74,11 @@ impl Services {
         }
         let next = if due.more { Some(now) } else { table.next_start(due.until) };
         Ok(store::schedule::considered(connection, name, due.until, next).await?)
+    }
+
+    /// Probes that hold the plan of a run and saw no controller have begun it by now.
+    fn is_late(&self, run: Run, now: Timestamp) -> bool {
+        now.duration_since(run.start).unsigned_abs() >= self.settings().plan_grace
     }
 
     async fn carry_out(
@@ -93,8 +98,7 @@ impl Services {
                 return Ok(NewRun { due, state: "skipped", reason: Some(skip.word()), detail, sweep: None });
             }
         };
-        // Probes that hold the plan and saw no controller have begun by now.
-        let is_late = now.duration_since(run.start).unsigned_abs() >= self.settings().plan_grace;
+        let is_late = self.is_late(run, now);
         let since = plan.as_ref().filter(|plan| is_late && plan.given_at.is_some()).map(|_| run.start);
         let times = Times { since, now, deadline };
         match self.start(connection, schedule, plan, times).await {

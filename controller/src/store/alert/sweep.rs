@@ -9,7 +9,7 @@ pub(crate) async fn to_consider(connection: &mut PgConnection, limit: i64) -> Re
     sqlx::query_scalar(
         "SELECT id FROM (
              SELECT s.id FROM sweep s LEFT JOIN alert_sweep a ON a.sweep_id = s.id
-             WHERE s.state IN ('complete', 'partial') AND s.finished_at > now() - interval '7 days'
+             WHERE s.state IN ('complete', 'partial') AND s.finished_at > now() - interval '7 days' AND s.expired_at IS NULL
                AND a.state IS DISTINCT FROM 'complete'
              ORDER BY s.id DESC LIMIT $1) newest
          ORDER BY id",
@@ -78,7 +78,7 @@ pub(crate) async fn previous(connection: &mut PgConnection, sweep: i64) -> Resul
     sqlx::query_scalar(
         "WITH earlier AS (
              SELECT e.id, e.domain_ids, e.vantage_ids FROM sweep s JOIN sweep e ON e.id < s.id AND e.profile = s.profile
-             WHERE s.id = $1 AND e.state IN ('complete', 'partial')
+             WHERE s.id = $1 AND e.state IN ('complete', 'partial') AND e.expired_at IS NULL
              ORDER BY e.id DESC LIMIT 1000)
          SELECT max(e.id) FROM earlier e, sweep s WHERE s.id = $1
            AND e.domain_ids @> ARRAY(
