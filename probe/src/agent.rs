@@ -139,8 +139,11 @@ impl Agent {
 
     /// A controller shuts this probe out: nothing is done for it any more.
     fn shut_out(&self) {
-        tracing::error!("the controller refuses this probe: its plans are deleted");
+        tracing::error!("the controller refuses this probe: its plans are deleted and its jobs ended");
         self.plans().keep_only(&HashSet::new());
+        for job in self.jobs.ids() {
+            self.jobs.cancel(job);
+        }
     }
 
     async fn stay_connected(mut self) -> std::convert::Infallible {

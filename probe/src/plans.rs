@@ -234,6 +234,11 @@ impl Plans {
     pub(crate) fn now(&self) -> Result<Timestamp, Unsure> {
         self.anchor.as_ref().ok_or(Unsure::Never)?.now(&Reading::take())
     }
+
+    /// Whether a controller was heard since the start of the system.
+    pub(crate) fn is_compared(&self) -> bool {
+        self.anchor.as_ref().is_some_and(|anchor| anchor.reading.boot == Reading::take().boot)
+    }
 }
 
 /// What a plan says, if it is signed, and for this probe.

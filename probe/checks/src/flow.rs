@@ -207,6 +207,12 @@ impl Flow {
         }
     }
 
+    /// Whether the attempt that begins next is the first of its series.
+    #[must_use]
+    pub fn begins_series(&self) -> bool {
+        self.attempts.len().is_multiple_of(SERIES)
+    }
+
     /// How long an attempt that begins next may stay unanswered: as long as its series.
     ///
     /// An attempt that lived longer would keep its socket from others while the flow waits for its turn. The first attempt

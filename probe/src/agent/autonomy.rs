@@ -14,7 +14,7 @@ use super::{jobs::Jobs, lock, presence::Attendance};
 use crate::{
     convert,
     identity::Identity,
-    plans::{Plans, What, rule::Step},
+    plans::{Planned, Plans, What, rule::Step},
     spool::{KEEP, Spool},
 };
 
@@ -72,8 +72,14 @@ impl Autonomy {
     }
 
     async fn look(&self) {
-        let clock = lock(&self.plans).now();
-        if let Ok(now) = clock {
+        let (clock, is_compared) = {
+            let plans = lock(&self.plans);
+            (plans.now(), plans.is_compared())
+        };
+        // After a start of the system a clock may be years ahead until a controller was heard: nothing is deleted by it.
+        if let Ok(now) = clock
+            && is_compared
+        {
             self.spool.expire(now.saturating_sub(SignedDuration::try_from(KEEP).unwrap_or_default())).await;
         }
         let running = self.jobs.ids();
@@ -85,7 +91,7 @@ impl Autonomy {
             for (id, planned) in plans.held.iter().filter(|(id, _)| !running.contains(id)) {
                 let is_done = plans.record.done.contains_key(id);
                 match planned.times.step(now, self.presence.of(*id)) {
-                    Step::Over if clock.is_ok() => over.push((*id, is_done)),
+                    Step::Over if clock.is_ok() && is_compared => over.push((*id, is_done)),
                     Step::Begin if !is_done => due.push((planned.times.start, *id)),
                     Step::Over | Step::Begin | Step::Wait => {}
                 }
@@ -128,6 +134,11 @@ impl Autonomy {
         job.tasks.retain(|task| !seen.contains(&task.number()));
         job.autonomous = true;
         let mut plans = lock(&self.plans);
+        // Meanwhile a controller may have come, and taken it back or begun it.
+        let is_due = |planned: &Planned| planned.times.step(now, self.presence.of(id)) == Step::Begin;
+        if !plans.held.get(&id).is_some_and(is_due) {
+            return Ok(());
+        }
         if job.tasks.is_empty() {
             plans.done(id);
             self.jobs.ended_before(id);

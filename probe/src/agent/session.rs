@@ -302,6 +302,8 @@ impl Session<'_> {
         }
         let held = self.agent.spool.held().borrow().jobs.clone();
         for id in finished.into_iter().filter(|id| !held.contains_key(id)) {
+            // Before it is forgotten here: a planned job must not begin again.
+            self.agent.plans().done(id);
             self.agent.jobs.reported(id);
             tracing::info!(job = %id, "job ends");
             self.send(FromProbe::JobFinished(v1::JobFinished { job: id.as_bytes().to_vec() })).await?;

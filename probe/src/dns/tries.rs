@@ -48,6 +48,8 @@ where
             biased;
             Some(ended) = under_way.next(), if !under_way.is_empty() => match ended {
                 Ok(reply) => return Ok(reply),
+                // A try that nobody answered is a lost packet, and not a word.
+                Err(Failure::Silent) => {}
                 Err(error) => errors.push(error),
             },
             permit = &mut next => match waits.next() {

@@ -198,6 +198,8 @@ pub(super) struct Heard {
     pub(super) signal: Option<Signal>,
     /// The local port that it had.
     pub(super) source: Option<u16>,
+    /// When it was admitted and sent; `None`: it was not.
+    pub(super) sent: Option<Instant>,
     /// How long it took.
     pub(super) took: Duration,
 }
@@ -208,13 +210,13 @@ pub(super) async fn once(subject: &Subject, single: Single, within: Duration) ->
     let transport = endpoint.service.transport();
     let lasts = || subject.lasts(transport, within, false);
     let Some((_permit, hold)) = subject.engine.admit_lasting(subject.target.address, lasts).await else {
-        return Heard { signal: None, source: None, took: Duration::ZERO };
+        return Heard { signal: None, source: None, sent: None, took: Duration::ZERO };
     };
     let life = subject.limited(transport, within, &hold);
     let began = Instant::now();
     let begun = match net::begin(subject.aim(endpoint, ttl, source)) {
         Ok(begun) => begun,
-        Err(signal) => return Heard { signal: Some(signal), source, took: Duration::ZERO },
+        Err(signal) => return Heard { signal: Some(signal), source, sent: None, took: Duration::ZERO },
     };
     let source = begun.source.map(|source| source.port());
     let is_bare = (bare || ttl.is_some()) && endpoint.service.transport() != Transport::Udp;
@@ -226,7 +228,7 @@ pub(super) async fn once(subject: &Subject, single: Single, within: Duration) ->
         Ok(Attempted::Told(told)) => told.signal,
         Err(_) => None,
     };
-    Heard { signal, source, took: began.elapsed() }
+    Heard { signal, source, sent: Some(began), took: began.elapsed() }
 }
 
 /// An attempt under way, with its number and the permit that it holds.
@@ -289,12 +291,12 @@ impl Running {
         }
     }
 
-    /// Whether the next attempt may be repeated by the kernel. The first one at a target that has not answered yet waits for
-    /// whoever says that there is no such host.
+    /// Whether the next attempt may be repeated by the kernel. The first one of each series may: it waits for whoever says that
+    /// there is no such host, and for a target that has become far, of which no shorter attempt would ever hear.
     fn lasts(&self) -> impl FnOnce() -> Option<Duration> + use<> {
         let (subject, transport) = (self.subject.clone(), self.endpoint.service.transport());
-        let (is_first, life) = (self.rtts.is_empty(), self.flow.life(subject.patience()));
-        move || subject.lasts(transport, life, is_first && subject.patience().is_none())
+        let (is_first, life) = (self.flow.begins_series(), self.flow.life(subject.patience()));
+        move || subject.lasts(transport, life, is_first)
     }
 
     /// Begins an attempt that the limits admitted. The machine's clock starts now, not when it was wished for.

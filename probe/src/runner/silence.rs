@@ -4,7 +4,8 @@
 //! others ration alike. When a device is known to reject, the silent flow is tried once more and right after it the flow
 //! that the device rejects: the control. A control that is answered proves that the device had an answer left, so it did
 //! not swallow one for the silent flow. Two such pairs are asked for, because one packet may be lost. As long as the
-//! control stays silent too, nothing is proved, and the pair is repeated after a pause.
+//! control stays silent too, or does not go out right after the flow, nothing is proved, and the pair is repeated after a
+//! pause.
 
 use std::{
     collections::BTreeMap,
@@ -85,23 +86,26 @@ impl Rejections {
 }
 
 impl Device {
-    /// Whether the device answers a control that is sent after `tried`.
-    async fn answers_after(&self, tried: Instant) -> bool {
+    /// The next control after `wished`: when it was sent, and whether it was answered.
+    async fn control_after(&self, wished: Instant) -> Option<(Instant, bool)> {
         let mut last = self.last.lock().await;
-        if let Some((sent, answered)) = *last
-            && sent >= tried
-            && sent.duration_since(tried) < TOGETHER
+        if let Some((sent, _)) = *last
+            && is_together(wished, sent)
         {
-            return answered;
+            return *last;
         }
         tokio::time::sleep(GATHER).await;
-        let sent = Instant::now();
         let single = Single::whole(self.endpoint);
-        let signal = flow::once(&self.subject, single, self.subject.within()).await.signal;
-        let answered = matches!(signal, Some(Signal::Icmp(e)) if e.offender == self.address);
-        *last = Some((sent, answered));
-        answered
+        let heard = flow::once(&self.subject, single, self.subject.within()).await;
+        let answered = matches!(heard.signal, Some(Signal::Icmp(e)) if e.offender == self.address);
+        *last = heard.sent.map(|sent| (sent, answered));
+        *last
     }
+}
+
+/// Whether a control proves something of a try: it went out right after it. Both may wait for the limits, each for others.
+fn is_together(tried: Instant, control: Instant) -> bool {
+    control >= tried && control.duration_since(tried) < TOGETHER
 }
 
 /// Believes a silence, or finds what it hid. Gives the device that may have swallowed a rejection when that cannot be
@@ -121,7 +125,11 @@ pub(super) async fn settle(
             rounds += 1;
             let place = outcome.evidence.begin(subject.began.elapsed(), None);
             let flow = flow::once(subject, Single::whole(endpoint), subject.within());
-            let (heard, answered) = tokio::join!(flow, device.answers_after(Instant::now()));
+            let (heard, control) = tokio::join!(flow, device.control_after(Instant::now()));
+            let answered = heard
+                .sent
+                .zip(control)
+                .is_some_and(|(tried, (sent, answered))| answered && is_together(tried, sent));
             let signal = heard.signal;
             outcome.evidence.source(place, heard.source.unwrap_or(0));
             outcome.evidence.end(place, signal.as_ref(), subject.began.elapsed());

@@ -58,7 +58,7 @@ pub(super) fn outcome(flow: &Tested, target: IpAddr) -> Outcome {
         (Outcome::Mute, _) if closes_as_a_sound_server_may(flow) => Outcome::Failed,
         // The service may be there and say nothing: then only a trace that ends on the way proves a filter.
         (Outcome::Filtered, _)
-            if exchange::silence_proves_nothing(flow.task.service) && !ends_on_the_way(flow) =>
+            if exchange::silence_proves_nothing(flow.task.service) && !ends_on_the_way(flow, target) =>
         {
             Outcome::Failed
         }
@@ -66,9 +66,10 @@ pub(super) fn outcome(flow: &Tested, target: IpAddr) -> Outcome {
     }
 }
 
-/// Whether the flow is traced to an end before the last hop, where another one to the same target goes on.
-fn ends_on_the_way(flow: &Tested) -> bool {
-    flow.between.is_some_and(|between| between.next_hop.is_some() && !between.is_end)
+/// Whether the flow is traced to an end before a router where another one to the same target goes on. One that may have
+/// reached the target, past a last router that answers nobody, does not end on the way.
+fn ends_on_the_way(flow: &Tested, target: IpAddr) -> bool {
+    flow.between.is_some_and(|between| between.next_hop.is_some_and(|hop| hop != target) && !between.is_end)
 }
 
 /// Whether the connection was closed in order, before any of a reply, by a service of which that says nothing.
@@ -278,6 +279,8 @@ pub(super) mod tests {
             (on_the_way, Outcome::Filtered),
             (Between { is_end: true, ..on_the_way }, Outcome::Failed),
             (Between { next_hop: None, ..on_the_way }, Outcome::Failed),
+            // The last router answers nobody: the flow may have reached the target.
+            (Between { next_hop: Some(TARGET.parse().unwrap()), ..on_the_way }, Outcome::Failed),
         ] {
             flow.between = Some(between);
             assert_eq!(judged(&flow).0, expected, "{between:?}");

@@ -156,14 +156,28 @@ pub(super) async fn ask_for<T>(
     patience: &[Duration],
     understand: impl Fn(&[u8]) -> Option<T>,
 ) -> Result<Answer<T>, Trouble> {
-    let (mut tries, mut refusals, mut trouble) = (FuturesUnordered::new(), 0, Trouble::Silent);
+    let (mut tries, mut so_far) = (FuturesUnordered::new(), SoFar { refusals: 0, trouble: Trouble::Silent });
     let admitted = means.admit(question.address, question.carrier.transport(), question.port).await;
     let mut admitted = Some(admitted.map_err(|_| Trouble::OutOfScope)?);
     let life = means.engine.syn_life(question.address);
     for patience in patience {
         let permit = match admitted.take() {
             Some(first) => first,
-            None => means.engine.admit_again(question.address).await,
+            None => {
+                // While this one waits for its turn, those before it go on.
+                let mut turn = pin!(means.engine.admit_again(question.address));
+                loop {
+                    tokio::select! {
+                        biased;
+                        Some(ended) = tries.next(), if !tries.is_empty() => {
+                            if let Some(told) = so_far.hear(ended) {
+                                return told;
+                            }
+                        }
+                        permit = &mut turn => break permit,
+                    }
+                }
+            }
         };
         let understand = &understand;
         tries.push(async move {
@@ -172,17 +186,37 @@ pub(super) async fn ask_for<T>(
         });
         let over = Instant::now() + *patience;
         while let Ok(Some(ended)) = timeout_at(over, tries.next()).await {
-            match ended {
-                Ok(answer) => return Ok(answer),
-                Err(Trouble::TooBig(too_big)) => return Err(Trouble::TooBig(too_big)),
-                Err(other) => (refusals, trouble) = (refusals + 1, other),
+            if let Some(told) = so_far.hear(ended) {
+                return told;
             }
         }
-        if refusals >= REFUSALS {
-            return Err(trouble);
+        if so_far.refusals >= REFUSALS {
+            break;
         }
     }
-    Err(trouble)
+    Err(so_far.trouble)
+}
+
+/// What the tries of a question came to.
+struct SoFar {
+    refusals: u32,
+    trouble: Trouble,
+}
+
+impl SoFar {
+    /// What ends the question, if this try does.
+    fn hear<T>(&mut self, ended: Result<Answer<T>, Trouble>) -> Option<Result<Answer<T>, Trouble>> {
+        match ended {
+            Ok(_) | Err(Trouble::TooBig(_)) => return Some(ended),
+            // A try that nobody answered is a lost packet, and not a word.
+            Err(Trouble::Silent) => {}
+            Err(other) => {
+                self.refusals += 1;
+                self.trouble = other;
+            }
+        }
+        None
+    }
 }
 
 /// The answer of the preferred way, or of the other where the preferred one fails or takes long.
