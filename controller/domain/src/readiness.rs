@@ -14,7 +14,8 @@
 //! | 3 | `clock` | ready | at-risk | blocked | ready to blocked |
 //! | 4 | `path-mtu` | ready | at-risk | blocked | ready to blocked |
 //!
-//! What all of them are worth together: a join takes any that answers.
+//! What all of them are worth together: a join takes any that answers its netlogon ping and is writable. One whose answer
+//! says that it is read-only counts for nothing; one that did not answer may be either, and counts.
 //!
 //! | row | domain controllers | worth |
 //! |---|---|---|
@@ -22,16 +23,17 @@
 //! | 6 | every one is blocked | blocked |
 //! | 7 | others | at-risk |
 //! | 8 | none is known | ready to blocked |
+//! | 9 | every one is read-only | blocked |
 //!
 //! What else there is to a vantage and a domain:
 //!
 //! | row | check | ok | warning | problem | unknown | not in the sweep |
 //! |---|---|---|---|---|---|---|
-//! | 9 | `resolver` | ready | at-risk | blocked | ready to blocked | ready to blocked |
-//! | 10 | `srv-records` | ready | at-risk | blocked | ready to blocked | ready to blocked |
-//! | 11 | `computer-account` | ready | at-risk | at-risk | ready to at-risk | ready |
-//! | 12 | `join-rights` | ready | at-risk | blocked | ready to blocked | ready, with a note |
-//! | 13 | `host` | ready | ready, with a note | at-risk | ready, with a note | ready |
+//! | 10 | `resolver` | ready | at-risk | blocked | ready to blocked | ready to blocked |
+//! | 11 | `srv-records` | ready | at-risk | blocked | ready to blocked | ready to blocked |
+//! | 12 | `computer-account` | ready | at-risk | at-risk | ready to at-risk | ready |
+//! | 13 | `join-rights` | ready | at-risk | blocked | ready to blocked | ready, with a note |
+//! | 14 | `host` | ready | ready, with a note | at-risk | ready, with a note | ready |
 //!
 //! A computer account concerns one computer of many, so it blocks no vantage. A controller has no credentials, so nobody
 //! asks for rights to join in a sweep. The host is the probe's machine and not one that joins.

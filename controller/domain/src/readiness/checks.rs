@@ -33,7 +33,7 @@ const OF_TARGETS: [Row; 2] = [
     row(CheckKind::Clock, AT_RISK, BLOCKED, MAY_BLOCK, MAY_BLOCK),
     row(CheckKind::PathMtu, AT_RISK, BLOCKED, MAY_BLOCK, MAY_BLOCK),
 ];
-/// Rows 9 to 13: of the vantage and the domain.
+/// Rows 10 to 14: of the vantage and the domain.
 const OF_DOMAIN: [Row; 5] = [
     row(CheckKind::Resolver, AT_RISK, BLOCKED, MAY_BLOCK, MAY_BLOCK),
     row(CheckKind::SrvRecords, AT_RISK, BLOCKED, MAY_BLOCK, MAY_BLOCK),

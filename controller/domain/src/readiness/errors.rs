@@ -2,7 +2,7 @@
 //!
 //! A join stops at the first thing that fails, so only the error of that is told. Without names there is no domain
 //! controller to fail at. With them the locator takes one that answers a netlogon ping, so one that does not is no error
-//! while another does.
+//! while another does; a read-only one it does not take.
 //!
 //! Microsoft's documents (of domain join troubleshooting and of each error) name the errors for packets that are dropped;
 //! a refusal that comes back is likely to have the same one. What is only usually seen is `likely` too. Of faults that are
@@ -13,7 +13,7 @@ use sekisho_model::{Check, CheckKind, CheckStatus, Fact, Outcome, Service};
 use super::{
     Certainty::{self, Documented, Likely},
     WindowsError,
-    flows::Controller,
+    flows::{Controller, LOCATOR},
 };
 
 type Known = (i64, &'static str, Certainty);
@@ -55,9 +55,6 @@ const OF_SERVICES: [(&str, Known); 7] = [
     ("rpc-netlogon", (1_789, "ERROR_TRUSTED_RELATIONSHIP_FAILURE", Likely)),
 ];
 
-/// The service of the netlogon ping, by which Windows finds a domain controller.
-const LOCATOR: &str = "cldap";
-
 /// The errors to expect, each once.
 pub(super) fn expected(controllers: &[Controller<'_>], checks: &[&Check]) -> Vec<WindowsError> {
     let of_checks: Vec<(CheckStatus, WindowsError)> =
@@ -93,10 +90,16 @@ fn of_check(check: &Check) -> Option<(CheckStatus, WindowsError)> {
 }
 
 fn of_controllers(controllers: &[Controller<'_>]) -> Vec<WindowsError> {
+    let writable: Vec<&Controller<'_>> =
+        controllers.iter().filter(|controller| !controller.is_read_only).collect();
+    if writable.is_empty() && !controllers.is_empty() {
+        let (code, name, _) = NO_SUCH_DOMAIN;
+        return vec![error((code, name, Likely))];
+    }
     let is_found =
         |controller: &&Controller<'_>| outcome(controller, LOCATOR).is_none_or(|o| !o.is_blocked());
-    let found: Vec<&Controller<'_>> = controllers.iter().filter(is_found).collect();
-    let tried = if found.is_empty() { controllers.iter().collect() } else { found };
+    let found: Vec<&Controller<'_>> = writable.iter().copied().filter(is_found).collect();
+    let tried = if found.is_empty() { writable } else { found };
     let mut errors: Vec<(usize, WindowsError)> =
         tried.iter().filter_map(|controller| first(controller)).collect();
     errors.sort_by_key(|(stage, _)| *stage);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use sekisho_model::{Cell, Check, Need, Service};
+use sekisho_model::{Cell, Check, Fact, Need, Service};
 
 use super::{
     Finding, FlowEvidence, Level, Range, Severity,
@@ -30,7 +30,12 @@ pub(super) struct Controller<'a> {
     pub(super) services: Vec<(Service, Option<Flow<'a>>)>,
     checks: Vec<Judged<'a>>,
     range: Range,
+    /// The answer to its netlogon ping says that it is a read-only one; no answer says nothing.
+    pub(super) is_read_only: bool,
 }
+
+/// The service of the netlogon ping, by which Windows finds a domain controller.
+pub(super) const LOCATOR: &str = "cldap";
 
 /// The flows of each vantage, each flow once. `verdicts` are those of the cells.
 pub(super) fn of_vantages<'a>(
@@ -63,7 +68,10 @@ pub(super) fn controllers<'a>(flows: &[Flow<'a>], checks: &[&'a Check]) -> Vec<C
         let range = of_services
             .chain(checks.iter().map(|judged| judged.range))
             .fold(Range::exactly(Level::Ready), Range::and);
-        Controller { target, address, services, checks, range }
+        let is_read_only = services.iter().any(|(service, flow)| {
+            service.name() == LOCATOR && flow.is_some_and(|flow| flow.says_read_only())
+        });
+        Controller { target, address, services, checks, range, is_read_only }
     };
     targets.into_iter().map(controller).collect()
 }
@@ -78,12 +86,15 @@ fn range(service: Service, flow: Option<Flow<'_>>) -> Range {
     }
 }
 
-/// Rows 5 to 8. While a sweep runs there may be domain controllers that it has yet to come to.
+/// Rows 5 to 9. While a sweep runs there may be domain controllers that it has yet to come to.
 pub(super) fn together(controllers: &[Controller<'_>], is_running: bool) -> Range {
     let unknown = Range::up_to(Level::Blocked);
     let yet_to_come = (is_running || controllers.is_empty()).then_some(unknown);
-    let ranges: Vec<Range> =
-        controllers.iter().map(|controller| controller.range).chain(yet_to_come).collect();
+    let writable = controllers.iter().filter(|controller| !controller.is_read_only);
+    let ranges: Vec<Range> = writable.map(|controller| controller.range).chain(yet_to_come).collect();
+    if ranges.is_empty() {
+        return Range::exactly(Level::Blocked);
+    }
     let worth = |of: fn(&Range) -> Level| {
         let all = |level: Level| ranges.iter().all(|range| of(range) == level);
         [Level::Ready, Level::Blocked].into_iter().find(|level| all(*level)).unwrap_or(Level::AtRisk)
@@ -97,7 +108,19 @@ pub(super) fn findings(writer: &Writer<'_>, controllers: &[Controller<'_>], toge
         return vec![writer.finding("no-target", Severity::Warning, &Words::default())];
     }
     let is_blocked = together.best == Level::Blocked;
-    controllers.iter().flat_map(|controller| controller.findings(writer, is_blocked)).collect()
+    let read_only = if controllers.iter().any(|controller| !controller.is_read_only) {
+        Severity::Info
+    } else {
+        Severity::of(together)
+    };
+    let of_one = |controller: &Controller<'_>| {
+        if controller.is_read_only {
+            vec![controller.read_only(writer, read_only)]
+        } else {
+            controller.findings(writer, is_blocked)
+        }
+    };
+    controllers.iter().flat_map(of_one).collect()
 }
 
 impl Controller<'_> {
@@ -127,6 +150,15 @@ impl Controller<'_> {
             findings.extend(judged.finding(writer, severity(judged.range), Some(self.target)));
         }
         findings
+    }
+
+    /// Whatever else there is to know of one: no join takes it.
+    fn read_only(&self, writer: &Writer<'_>, severity: Severity) -> Finding {
+        let words = Words { target: self.target, address: Some(self.address), ..Words::default() };
+        let mut finding = writer.finding("read-only", severity, &words);
+        let pings = self.services.iter().filter(|(service, _)| service.name() == LOCATOR);
+        finding.evidence.flows = pings.map(|(service, flow)| self.evidence(*service, *flow)).collect();
+        finding
     }
 
     fn blocked(&self, writer: &Writer<'_>, flow: Flow<'_>, severity: Severity) -> Finding {
@@ -175,6 +207,11 @@ impl Controller<'_> {
 impl Flow<'_> {
     fn is_open(&self) -> bool {
         self.cell.outcome == sekisho_model::Outcome::Open
+    }
+
+    /// The flag `WRITABLE` of a netlogon answer (MS-ADTS 6.3.1.2), which a join asks the locator for.
+    fn says_read_only(&self) -> bool {
+        self.is_open() && self.cell.facts.get("writable") == Some(&Fact::Flag(false))
     }
 
     fn is_untested(&self) -> bool {

@@ -195,7 +195,29 @@ fn row_8_no_domain_controller_is_known() {
 }
 
 #[test]
-fn rows_9_and_10_resolver_and_records() {
+fn row_9_a_read_only_domain_controller_serves_no_join() {
+    let read_only = |scene: Scene, target| {
+        let mut scene = scene.with(&format!("{target} cldap open"));
+        let facts = &mut scene.cells.last_mut().unwrap().facts;
+        facts.insert("writable".to_owned(), sekisho_model::Fact::Flag(false));
+        scene
+    };
+    let one = read_only(well(), "dc2");
+    one.is(Verdict::Ready, &[("read-only", Info)]);
+    // Neither what is blocked of it nor what is open counts.
+    one.clone().with("dc2 smb filtered").is(Verdict::Ready, &[("read-only", Info)]);
+    let blocked = one.with("dc1 smb filtered");
+    blocked.is(Verdict::Blocked, &[("cause-unknown", Blocker), ("read-only", Info)]);
+    assert_eq!(codes(&blocked), [(53, Certainty::Likely)]);
+    let both = read_only(read_only(well(), "dc1"), "dc2");
+    both.is(Verdict::Blocked, &[("read-only", Blocker)]);
+    assert_eq!(codes(&both), [(1_355, Certainty::Likely)]);
+    let running = Scene { is_running: true, ..both };
+    running.is(Verdict::Unknown, &[("read-only", Warning), ("sweep-running", Warning)]);
+}
+
+#[test]
+fn rows_10_and_11_resolver_and_records() {
     for (kind, reason) in
         [(CheckKind::Resolver, "domain-unknown"), (CheckKind::SrvRecords, "missing-records")]
     {
@@ -210,7 +232,7 @@ fn rows_9_and_10_resolver_and_records() {
 }
 
 #[test]
-fn row_11_a_computer_account_concerns_one_computer() {
+fn row_12_a_computer_account_concerns_one_computer() {
     let kind = CheckKind::ComputerAccount;
     let (exists, of_a_dc) = ("computer-account-account-exists", "computer-account-account-of-a-dc");
     well().checked(kind, None, Doubtful, "account-exists").is(Verdict::AtRisk, &[(exists, Warning)]);
@@ -220,7 +242,7 @@ fn row_11_a_computer_account_concerns_one_computer() {
 }
 
 #[test]
-fn row_12_rights_to_join() {
+fn row_13_rights_to_join() {
     let kind = CheckKind::JoinRights;
     well().checked(kind, None, Fine, "").is(Verdict::Ready, &[]);
     well().checked(kind, None, Doubtful, "quota-path").is(Verdict::AtRisk, &[("check-warning", Warning)]);
@@ -229,7 +251,7 @@ fn row_12_rights_to_join() {
 }
 
 #[test]
-fn row_13_the_probes_own_machine() {
+fn row_14_the_probes_own_machine() {
     let kind = CheckKind::Host;
     well().checked(kind, None, Doubtful, "small-mtu").is(Verdict::Ready, &[("host-small-mtu", Info)]);
     well().checked(kind, None, Problem, "no-resolver").is(Verdict::AtRisk, &[("check-problem", Warning)]);

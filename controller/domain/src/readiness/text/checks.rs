@@ -310,13 +310,13 @@ pub(super) const TEXTS: &[Text] = &[
         slug: "computer-account-account-exists",
         en: (
             "An account named {computer} exists in {domain}",
-            "Join with the account that made it, or delete it first if no computer uses it: a join by another is refused with 2732 \
-             (NERR_AccountReuseBlockedByPolicy) unless a policy allows it.",
+            "Join with the account that made it, or delete it first, but only if no computer uses it: a join by another is refused with \
+             2732 (NERR_AccountReuseBlockedByPolicy) unless a domain administrator made or owns it, or a policy allows it.",
         ),
         ja: (
             "{domain} に {computer} というアカウントが既にあります",
-            "作成したアカウントで参加するか、使われていなければ先に削除してください。ポリシーで許可されていない限り、\
-             別のアカウントでの参加は 2732（NERR_AccountReuseBlockedByPolicy）で拒否されます。",
+            "作成したアカウントで参加するか、どのコンピューターにも使われていない場合に限り、先に削除してください。ドメイン管理者が作成または\
+             所有しているか、ポリシーで許可されている場合を除き、別のアカウントでの参加は 2732（NERR_AccountReuseBlockedByPolicy）で拒否されます。",
         ),
     },
     Text {

@@ -95,6 +95,17 @@ pub(super) const TEXTS: &[Text] = &[
              到達できる測定地点にプローブを置くと原因を特定できます。",
         ),
     },
+    Text {
+        slug: "read-only",
+        en: (
+            "{target} is a read-only domain controller, which an ordinary join does not take",
+            "Computers join through a writable domain controller: see that {source} reaches one besides {target} ({address}).",
+        ),
+        ja: (
+            "{target} は読み取り専用ドメインコントローラーのため、通常のドメイン参加には使われません",
+            "参加には書き込み可能なドメインコントローラーが必要です。{source} から {target}（{address}）以外に到達できるか確認してください。",
+        ),
+    },
     // What is not known.
     Text {
         slug: "not-tested",
