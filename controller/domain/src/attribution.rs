@@ -150,6 +150,20 @@ pub struct Between {
     pub is_end: bool,
 }
 
+/// Where that is: `between 10.77.20.1 and 10.77.254.2`.
+impl std::fmt::Display for Between {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.last_hop, self.next_hop) {
+            (Some(last), _) if self.is_end => write!(f, "at {last} or at the target"),
+            (Some(last), Some(next)) => write!(f, "between {last} and {next}"),
+            (Some(last), None) => write!(f, "behind {last}"),
+            (None, Some(next)) if self.is_end => write!(f, "at {next}"),
+            (None, Some(next)) => write!(f, "before {next}"),
+            (None, None) => f.write_str("somewhere on the way"),
+        }
+    }
+}
+
 /// Why one flow is blocked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {

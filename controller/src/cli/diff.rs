@@ -21,7 +21,7 @@ use crate::service::{Reference, SweepDiff, TimeDiff, VantageDiff};
 #[derive(Debug, Args)]
 #[command(
     override_usage = "sekisho diff [OPTIONS] [FROM [TO]]\n       sekisho diff [OPTIONS] --vantage A --vantage B [SWEEP]",
-    after_help = "Kinds of changes between sweeps:\n  regression  was open, is blocked, and no policy denies it\n  exposure    was blocked, is open, and a policy denies it\n  fix         was blocked, is open\n  closure     was open, is blocked, as a policy wants it\n  shift       blocked before and after, in another way\n  new, gone   the first, the second sweep has no such flow\n  untested    failed, missed or not asked for in one of the sweeps: nothing can be said\n\nExit status: 2 a change of a kind that --fail-on names, 3 one of the sweeps is not complete.\n\nExamples:\n  sekisho diff\n  sekisho diff 16 17 --format csv\n  sekisho diff \"2026-11-20 02:00\" now\n  sekisho diff baseline latest --fail-on regression,exposure\n  sekisho diff latest~1 latest --fail-on regression,exposure\n  sekisho diff --vantage vlan10 --vantage vlan20 latest"
+    after_help = "Kinds of changes between sweeps:\n  regression  was open, is blocked, and no policy denies it\n  exposure    was blocked, is open, and a policy denies it\n  fix         was blocked, is open\n  closure     was open, is blocked, as a policy wants it\n  shift       blocked before and after, in another way\n  new, gone   the first, the second sweep has no such flow\n  untested    failed, missed or not asked for in one of the sweeps: nothing can be said\n\nExit status: 2 a change of a kind that --fail-on names, 3 one of the sweeps is not complete, or of times: something was untested at one of them.\n\nExamples:\n  sekisho diff\n  sekisho diff 16 17 --format csv\n  sekisho diff \"2026-11-20 02:00\" now\n  sekisho diff baseline latest --fail-on regression,exposure\n  sekisho diff latest~1 latest --fail-on regression,exposure\n  sekisho diff --vantage vlan10 --vantage vlan20 latest"
 )]
 pub(super) struct DiffArgs {
     /// The sweeps: numbers, latest, or latest~1. The first may be baseline or baseline:NAME. Or two times:
@@ -43,9 +43,8 @@ fn reference(text: &str) -> Result<String, String> {
     if let Ok(reference) = text.parse::<Reference>() {
         return Ok(reference.to_string());
     }
-    let at = if text == "now" { Ok(jiff::Timestamp::now()) } else { time::parse(text) };
     let bad = "use a number such as 17, latest, latest~1, baseline, baseline:NAME, or a time such as \"2026-11-20 02:00\"";
-    at.map(|at| at.to_string()).map_err(|_| bad.to_owned())
+    time::parse(text).map(|at| at.to_string()).map_err(|_| bad.to_owned())
 }
 
 pub(super) async fn run(args: DiffArgs, global: &Global) -> anyhow::Result<Exit> {
@@ -83,7 +82,11 @@ async fn times(client: &Client, args: &DiffArgs, from: &str, to: &str) -> anyhow
     let doing = format!("compare what was known at {from} and at {to}");
     let diff: TimeDiff = client.get(&doing, &["diff"], &[("from", from), ("to", to)]).await?;
     output::print(args.format.format, &diff, (CHANGES, &diff.difference.changes), || time_report(&diff))?;
-    Ok(if fails(args, &diff.difference) { Exit::Found } else { Exit::Fine })
+    if fails(args, &diff.difference) {
+        return Ok(Exit::Found);
+    }
+    let is_untested = diff.difference.changes.iter().any(|change| change.kind == Kind::Untested);
+    Ok(if is_untested { Exit::Incomplete } else { Exit::Fine })
 }
 
 /// Whether there is a change of a kind that `--fail-on` names.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use clap::Args;
 use sekisho_domain::{
-    attribution::{Between, Cause, Control, ControlKind, Group},
+    attribution::{Cause, Control, ControlKind, Group},
     gaps::{Gap, GapKind, Gaps},
 };
 use sekisho_model::table as drawn;
@@ -42,9 +42,10 @@ pub(super) async fn run(args: GapsArgs, global: &Global) -> anyhow::Result<Exit>
     let client = Client::new(global)?;
     let found = fetch(&client, &args.sweep, &args.place).await?;
     let Gaps { gaps, .. } = &found.gaps;
-    output::print(args.format.format, gaps, (GAPS, gaps), || report(&found))?;
+    let idle = policies(&found.gaps, &args.place);
+    output::print(args.format.format, gaps, (GAPS, gaps), || report(&found, &idle))?;
     if args.format.format != Format::Table {
-        policies(&found.gaps).iter().for_each(|line| output::note(line));
+        idle.iter().for_each(|line| output::note(line));
     }
     Ok(end(&found))
 }
@@ -85,7 +86,7 @@ fn open(control: &Control) -> String {
     format!("{} {} from {}", control.target, control.service, control.vantage)
 }
 
-fn report(found: &SweepGaps) -> String {
+fn report(found: &SweepGaps, policies: &[String]) -> String {
     let all = &found.gaps;
     let mut out = format!("{}\n\n", headline(&found.sweep));
     for (number, group) in all.groups.iter().enumerate() {
@@ -100,8 +101,8 @@ fn report(found: &SweepGaps) -> String {
         out.push_str(&listed(exposed.iter().copied()));
         out.push('\n');
     }
-    for line in policies(all) {
-        _ = writeln!(out, "{}", drawn::plain(&line));
+    for line in policies {
+        _ = writeln!(out, "{}", drawn::plain(line));
     }
     let gaps = all.gaps.len().saturating_sub(exposed.len());
     let decided: usize = all.policies.iter().map(|policy| policy.decided).sum();
@@ -172,15 +173,7 @@ fn place(group: &Group) -> String {
         // A device that knows no way is not where it ends.
         return if group.cause == Cause::Routing { format!(", says {by}") } else { format!(" at {by}") };
     }
-    match group.between {
-        Some(Between { last_hop: Some(last), is_end: true, .. }) => format!(" at {last} or at the target"),
-        Some(Between { last_hop: Some(last), next_hop: Some(next), .. }) => {
-            format!(" between {last} and {next}")
-        }
-        Some(Between { last_hop: Some(last), next_hop: None, .. }) => format!(" behind {last}"),
-        Some(Between { last_hop: None, next_hop: Some(next), is_end: false }) => format!(" before {next}"),
-        Some(Between { last_hop: None, .. }) | None => String::new(),
-    }
+    group.between.map_or_else(String::new, |between| format!(" {between}"))
 }
 
 fn names(all: &[String]) -> String {
@@ -191,10 +184,13 @@ fn names(all: &[String]) -> String {
     }
 }
 
-/// What there is to say about policies.
-pub(super) fn policies(gaps: &Gaps) -> Vec<String> {
+/// What there is to say about policies. Of a part of the fleet there is nothing: what decides nothing there may do so elsewhere.
+pub(super) fn policies(gaps: &Gaps, place: &PlaceArgs) -> Vec<String> {
     if gaps.policies.is_empty() {
         return vec!["the inventory has no policy: add [[policy]] tables, and apply it".to_owned()];
+    }
+    if !place.is_everywhere() {
+        return Vec::new();
     }
     let told = |policy: &sekisho_domain::policy::Use| {
         let name = &policy.policy;

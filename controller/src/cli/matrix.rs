@@ -1,7 +1,7 @@
 //! `sekisho matrix`.
 
 use clap::Args;
-use sekisho_model::{Cell, Check, Facts, Matrix, SweepState, SweepSummary, table::render};
+use sekisho_model::{Cell, Check, Facts, Matrix, Outcome, SweepState, SweepSummary, table::render};
 
 use super::{
     Exit,
@@ -14,14 +14,14 @@ use super::{
 /// Show a sweep: vantages against services, what blocks, and the checks of the vantages.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit status 3: the sweep ended with missed flows or checks.\n\nExamples:\n  sekisho matrix\n  sekisho matrix --sweep 17 --format csv\n  sekisho matrix --site tokyo\n  sekisho matrix --at \"2026-11-20 02:00\"\n  sekisho matrix --checks\n  sekisho matrix --sweep latest~1 --format json | jq '.cells[] | select(.outcome != \"open\")'"
+    after_help = "Exit status 3: the sweep ended with missed flows or checks; with --at, something is shown as missed.\n\nExamples:\n  sekisho matrix\n  sekisho matrix --sweep 17 --format csv\n  sekisho matrix --site tokyo\n  sekisho matrix --at \"2026-11-20 02:00\"\n  sekisho matrix --checks\n  sekisho matrix --sweep latest~1 --format json | jq '.cells[] | select(.outcome != \"open\")'"
 )]
 pub(super) struct MatrixArgs {
     /// A number, latest, or latest~1 for the one before.
     #[arg(long, default_value = "latest", value_name = "ID", value_parser = super::sweep::reference, allow_negative_numbers = true)]
     sweep: String,
     /// What was known at a time, from the spans of the flows: "2026-11-20 02:00" or 2026-11-20 (its end) in the time zone of
-    /// this machine, or 2026-11-20T02:00:00Z.
+    /// this machine, 2026-11-20T02:00:00Z, or now.
     #[arg(long, value_name = "TIME", value_parser = super::time::parse, conflicts_with_all = ["sweep", "checks"])]
     at: Option<jiff::Timestamp>,
     /// With --at: a flow that was last seen longer before is shown as missed.
@@ -68,6 +68,11 @@ pub(super) struct PlaceArgs {
 }
 
 impl PlaceArgs {
+    /// Whether nothing is left out.
+    pub(super) const fn is_everywhere(&self) -> bool {
+        self.site.is_none() && self.vantage.is_none()
+    }
+
     /// The query with what is named here.
     pub(super) fn with<'a>(&'a self, query: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
         let own = [("site", &self.site), ("vantage", &self.vantage)];
@@ -103,7 +108,13 @@ pub(super) async fn show(
 fn print(matrix: &Matrix, format: Format, global: &Global) -> anyhow::Result<Exit> {
     let rows = of_sweep(matrix, &matrix.cells);
     output::print(format, matrix, (FLOWS, rows), || render(matrix, &output::style(global)))?;
-    Ok(matrix.sweep.as_ref().map_or(Exit::Fine, exit))
+    Ok(matrix.sweep.as_ref().map_or_else(|| exit_at(&matrix.cells), exit))
+}
+
+/// Whether nobody looked, of what was known at a time.
+fn exit_at(cells: &[Cell]) -> Exit {
+    let is_missed = cells.iter().any(|cell| cell.outcome == Outcome::Missed);
+    if is_missed { Exit::Incomplete } else { Exit::Fine }
 }
 
 /// Whether a sweep that ended left flows or checks undone.

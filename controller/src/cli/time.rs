@@ -6,13 +6,28 @@ use jiff::{
     tz::TimeZone,
 };
 
-/// `2026-11-20T02:00:00Z`, `2026-11-20T11:00+09:00`, `2026-11-20 02:00` in the time zone of this machine, or `2026-11-20`: the
-/// end of that day.
+/// `2026-11-20T02:00:00Z`, `2026-11-20T11:00+09:00`, `2026-11-20 02:00` in the time zone of this machine, `now`, or
+/// `2026-11-20`: the end of that day.
 pub(super) fn parse(text: &str) -> Result<Timestamp, String> {
-    read(text, &TimeZone::system())
+    read(text, &TimeZone::system(), Edge::End)
 }
 
-fn read(text: &str, zone: &TimeZone) -> Result<Timestamp, String> {
+/// As [`parse`], where something begins: `2026-11-20` is the beginning of that day.
+pub(super) fn parse_since(text: &str) -> Result<Timestamp, String> {
+    read(text, &TimeZone::system(), Edge::Beginning)
+}
+
+/// Which moment of a day is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Edge {
+    Beginning,
+    End,
+}
+
+fn read(text: &str, zone: &TimeZone, edge: Edge) -> Result<Timestamp, String> {
+    if text == "now" {
+        return Ok(Timestamp::now());
+    }
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at);
     }
@@ -21,7 +36,8 @@ fn read(text: &str, zone: &TimeZone) -> Result<Timestamp, String> {
     let is_date = !text.contains(':');
     let zoned: Result<Zoned, _> = if is_date {
         let date: Date = text.parse().map_err(|_| bad())?;
-        date.tomorrow().and_then(|next| next.to_zoned(zone.clone()))
+        let day = if edge == Edge::End { date.tomorrow() } else { Ok(date) };
+        day.and_then(|day| day.to_zoned(zone.clone()))
     } else {
         text.parse::<DateTime>().map_err(|_| bad())?.to_zoned(zone.clone())
     };
@@ -42,10 +58,14 @@ mod tests {
             ("2026-11-20 02:00:30", "2026-11-19T17:00:30Z"),
             ("2026-11-20", "2026-11-20T15:00:00Z"),
         ] {
-            assert_eq!(read(text, &tokyo).unwrap().to_string(), at, "{text}");
+            assert_eq!(read(text, &tokyo, Edge::End).unwrap().to_string(), at, "{text}");
         }
+        let since = read("2026-11-20", &tokyo, Edge::Beginning).unwrap();
+        assert_eq!(since.to_string(), "2026-11-19T15:00:00Z");
+        let now = read("now", &tokyo, Edge::End).unwrap();
+        assert!(now <= Timestamp::now() && now > Timestamp::UNIX_EPOCH);
         for text in ["", "yesterday", "2026-13-01", "02:00", "9999-12-31"] {
-            assert!(read(text, &tokyo).is_err(), "{text}");
+            assert!(read(text, &tokyo, Edge::End).is_err(), "{text}");
         }
     }
 }

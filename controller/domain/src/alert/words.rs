@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{About, AlertKind, Item};
-use crate::attribution::{Between, Cause};
+use crate::attribution::Cause;
 
 /// Most names of one kind in a sentence.
 const NAMES: usize = 6;
@@ -48,15 +48,8 @@ impl About {
             // A device that knows no way is not where it ends.
             (Some(by), _) if cause == Cause::Routing => format!(", says {by}"),
             (Some(by), _) => format!(" at {by}"),
-            (None, Some(Between { last_hop: Some(last), is_end: true, .. })) => {
-                format!(" at {last} or at the target")
-            }
-            (None, Some(Between { last_hop: Some(last), next_hop: Some(next), .. })) => {
-                format!(" between {last} and {next}")
-            }
-            (None, Some(Between { last_hop: Some(last), next_hop: None, .. })) => format!(" behind {last}"),
-            (None, Some(Between { last_hop: None, next_hop: Some(next), .. })) => format!(" before {next}"),
-            (None, Some(Between { last_hop: None, next_hop: None, .. }) | None) => String::new(),
+            (None, Some(between)) => format!(" {between}"),
+            (None, None) => String::new(),
         };
         format!("{at} ({cause})")
     }

@@ -283,3 +283,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_place_reads_as_a_place() {
+    let (last, next) = (Some("10.77.20.1".parse().unwrap()), Some("10.77.254.2".parse().unwrap()));
+    for (last_hop, next_hop, is_end, words) in [
+        (last, next, false, "between 10.77.20.1 and 10.77.254.2"),
+        (last, next, true, "at 10.77.20.1 or at the target"),
+        (last, None, false, "behind 10.77.20.1"),
+        (None, next, false, "before 10.77.254.2"),
+        (None, next, true, "at 10.77.254.2"),
+        (None, None, false, "somewhere on the way"),
+    ] {
+        assert_eq!(Between { last_hop, next_hop, is_end }.to_string(), words);
+    }
+}

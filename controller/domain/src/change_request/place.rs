@@ -41,12 +41,10 @@ impl Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.by, self.hops()) {
+        match (self.by, self.between) {
             (Some(by), _) => write!(f, "at {by}"),
-            (None, (Some(last), Some(next))) => write!(f, "between {last} and {next}"),
-            (None, (Some(last), None)) => write!(f, "behind {last}"),
-            (None, (None, Some(next))) => write!(f, "before {next}"),
-            (None, (None, None)) => f.write_str("somewhere on the way"),
+            (None, Some(between)) => between.fmt(f),
+            (None, None) => f.write_str("somewhere on the way"),
         }
     }
 }

@@ -31,6 +31,6 @@ pub(super) async fn run(args: &GapsArgs, global: &Global) -> anyhow::Result<Exit
         sheet.row(gap)?;
     }
     sheet.finish()?.finish()?;
-    policies(&found.gaps).iter().for_each(|line| output::note(line));
+    policies(&found.gaps, &args.place).iter().for_each(|line| output::note(line));
     Ok(end(&found))
 }

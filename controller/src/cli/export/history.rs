@@ -26,8 +26,8 @@ pub(in crate::cli) struct HistoryArgs {
     /// Only this service.
     #[arg(long, value_name = "S")]
     service: Option<String>,
-    /// Only spans that were seen at this time or later: "2026-11-01 02:00", 2026-11-01, or 2026-11-01T02:00:00Z.
-    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    /// Only spans that were seen at this time or later: "2026-11-01 02:00", 2026-11-01 (its beginning), or 2026-11-01T02:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = time::parse_since)]
     since: Option<Timestamp>,
     #[command(flatten)]
     pub(super) to: Output,

@@ -46,7 +46,8 @@ fn found() -> SweepGaps {
 
 #[test]
 fn the_table_reads_like_a_report() {
-    let text = report(&found());
+    let found = found();
+    let text = report(&found, &policies(&found.gaps, &PlaceArgs::default()));
     let expected = "\
 sweep 3 complete, profile ports, started 2026-11-20 02:00:00Z: 9 flows planned, 9 observed, 0 missed
 
@@ -88,5 +89,12 @@ fn gaps_count_more_than_a_sweep_that_is_not_complete() {
 
 #[test]
 fn an_inventory_without_policies_is_told_so() {
-    assert!(policies(&Gaps::default())[0].contains("[[policy]]"));
+    assert!(policies(&Gaps::default(), &PlaceArgs::default())[0].contains("[[policy]]"));
+}
+
+#[test]
+fn what_policies_do_elsewhere_is_not_judged_from_one_place() {
+    let here = PlaceArgs { vantage: Some("vlan20".to_owned()), ..PlaceArgs::default() };
+    assert_eq!(policies(&found().gaps, &here), [""; 0]);
+    assert!(policies(&Gaps::default(), &here)[0].contains("[[policy]]"));
 }
