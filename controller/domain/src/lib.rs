@@ -15,6 +15,7 @@ pub mod capture;
 pub mod change;
 pub mod change_request;
 pub mod compare;
+pub mod csv;
 pub mod gaps;
 pub mod health;
 pub mod ids;

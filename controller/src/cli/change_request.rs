@@ -23,7 +23,7 @@ pub(super) struct ChangeRequestArgs {
     /// What to write: markdown, csv, json or aerleon.
     #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
     format: Form,
-    /// The file to write, of aerleon the new folder; without it, standard output.
+    /// The file to write, of aerleon the new folder; - or nothing is standard output.
     #[arg(long, value_name = "FILE|DIR", required_if_eq("format", "aerleon"))]
     output: Option<PathBuf>,
     /// Replace the file where there is one.

@@ -7,6 +7,8 @@ mod matrix;
 
 use clap::Subcommand;
 
+pub(super) use destination::Destination;
+
 use super::{Exit, change_request, connection::Global};
 
 #[derive(Debug, Subcommand)]

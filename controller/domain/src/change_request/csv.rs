@@ -1,7 +1,7 @@
 //! A change request for spreadsheets: a line for each source, destination and service of each rule.
 
 use super::{ChangeRequest, Destination, Ports, Rule, ServicePorts, Source, distinct};
-use crate::gaps::Gap;
+use crate::{csv::field, gaps::Gap};
 
 /// Names of the columns.
 const HEADER: [&str; 15] = [
@@ -26,21 +26,10 @@ const HEADER: [&str; 15] = [
 #[must_use]
 pub fn csv(request: &ChangeRequest) -> String {
     let line =
-        |fields: &[String]| fields.iter().map(|field| quoted(field)).collect::<Vec<_>>().join(",") + "\r\n";
+        |fields: &[String]| fields.iter().map(|text| field(text)).collect::<Vec<_>>().join(",") + "\r\n";
     let header = line(&HEADER.map(str::to_owned));
     let lines: String = rows(request).iter().map(|row| line(row)).collect();
     format!("\u{feff}{header}{lines}")
-}
-
-/// A text that a spreadsheet would take for a formula gets an apostrophe before it: names come from strangers too.
-fn quoted(field: &str) -> String {
-    let is_formula = field.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let field = if is_formula { format!("'{field}") } else { field.to_owned() };
-    if field.contains([',', '"', '\n', '\r']) || field.starts_with(' ') || field.ends_with(' ') {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field
-    }
 }
 
 fn rows(request: &ChangeRequest) -> Vec<Vec<String>> {

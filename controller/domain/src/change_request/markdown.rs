@@ -13,7 +13,7 @@ use crate::{
     gaps::Gap,
 };
 
-/// Most flows in one table. A ticket has its limits; CSV and JSON have all.
+/// Most flows in one table. A ticket has its limits; JSON has all.
 const MOST: usize = 200;
 
 /// The ticket.
@@ -66,17 +66,19 @@ fn summary(out: &mut String, request: &ChangeRequest, sweep: &SweepSummary) {
         line(out, &format!("# Firewall change request: {rules} to open {flows}"));
     }
     line(out, "\n## Summary\n");
+    let proven = " Each flow of the rules is allowed by policy, was found blocked, and is proven by an open one of the same sweep to be \
+                  blocked by an access list or a host's firewall.";
     line(
         out,
         &format!(
-            "Measured by sweep {} ({}, profile {}, {}): {} of {} flows and checks observed. Each flow below is allowed by policy, \
-             was found blocked, and is proven by an open one of the same sweep to be blocked by an access list or a host's firewall.",
+            "Measured by sweep {} ({}, profile {}, {}): {} of {} flows and checks observed.{}",
             sweep.id,
             sweep.state.word(),
             name(&sweep.profile),
             time(sweep.finished_at),
             sweep.observed,
-            sweep.planned
+            sweep.planned,
+            if request.rules.is_empty() { "" } else { proven },
         ),
     );
     if request.untested > 0 {
@@ -202,13 +204,7 @@ fn evidence(out: &mut String, request: &ChangeRequest) {
 
 fn more(out: &mut String, all: usize) {
     if let Some(more) = all.checked_sub(MOST).filter(|more| *more > 0) {
-        line(
-            out,
-            &format!(
-                "\nAnd {}: all of them are in the JSON and CSV of this request.",
-                count(more, "more flow")
-            ),
-        );
+        line(out, &format!("\nAnd {}: all of them are in this request as JSON.", count(more, "more flow")));
     }
 }
 

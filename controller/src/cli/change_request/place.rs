@@ -1,30 +1,22 @@
 //! Where a change request goes.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs,
     io::{ErrorKind, Write},
     path::Path,
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use sekisho_domain::change_request::aerleon::File;
 
-use crate::cli::output;
+use crate::cli::{export::Destination, output};
 
-/// Writes a text to a file, or to standard output where none is named.
+/// Writes a text to a file, which appears when it is whole, or to standard output where none, or -, is named.
 pub(super) fn write(path: Option<&Path>, force: bool, text: &str) -> anyhow::Result<()> {
-    let Some(path) = path else { return output::text(text) };
-    let mut options = OpenOptions::new();
-    options.write(true).truncate(true);
-    let opened = if force { options.create(true).open(path) } else { options.create_new(true).open(path) };
-    let mut file = match opened {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            bail!("{} is there already: name another file, or replace it with --force", path.display())
-        }
-        Err(error) => return Err(error).with_context(|| format!("cannot write {}", path.display())),
-    };
-    file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+    let Some(path) = path.filter(|path| *path != Path::new("-")) else { return output::text(text) };
+    let mut file = Destination::file(path, force)?;
+    file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
+    file.finish()
 }
 
 /// Writes files into a folder that is new or empty: what an earlier request left there would be generated as well.

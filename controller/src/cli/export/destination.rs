@@ -77,7 +77,7 @@ impl Output {
 }
 
 /// A place that is being written.
-pub(super) enum Destination {
+pub(in crate::cli) enum Destination {
     Stdout(BufWriter<Stdout>),
     /// A file beside the one that it becomes; gone when nothing comes of it.
     File {
@@ -88,7 +88,8 @@ pub(super) enum Destination {
 }
 
 impl Destination {
-    fn file(path: &Path, force: bool) -> anyhow::Result<Self> {
+    /// A file that is not there yet; with `force` also one that is.
+    pub(in crate::cli) fn file(path: &Path, force: bool) -> anyhow::Result<Self> {
         let shown = path.display();
         match fs::symlink_metadata(path) {
             Ok(found) if !found.is_file() => bail!("{shown} is no file that could be replaced: name another"),
@@ -109,7 +110,7 @@ impl Destination {
     }
 
     /// Makes sure of what was written: the file is there from now on.
-    pub(super) fn finish(self) -> anyhow::Result<()> {
+    pub(in crate::cli) fn finish(self) -> anyhow::Result<()> {
         match self {
             Self::Stdout(mut out) => out.flush().context("cannot write to standard output"),
             Self::File { beside, path, force } => {

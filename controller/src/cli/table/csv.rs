@@ -3,12 +3,9 @@
 use std::io::{self, Write};
 
 use anyhow::Context;
+use sekisho_domain::csv;
 
 use super::{Column, Csv, Value};
-
-/// With what a spreadsheet takes a text for a formula, or may do so after it has cut what is before it. The last four are
-/// those of East Asian keyboards, which spreadsheets read like the first.
-const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
 /// A table as CSV.
 pub(super) struct Sheet<R: 'static, W> {
@@ -50,23 +47,11 @@ impl<R, W: Write + Send> super::Sheet<R, W> for Sheet<R, W> {
     }
 }
 
-/// A field. A text that a spreadsheet would take for a formula gets an apostrophe before it: names and facts come from
-/// strangers too. Numbers are what they are, also below zero.
+/// A field: words as texts, numbers as what they are, also below zero.
 fn field(value: &Value) -> String {
     let text = value.to_string();
     match value {
-        Value::Text(_) | Value::Address(_) | Value::Json(_) if text.starts_with(FORMULA) => {
-            quoted(format!("'{text}"))
-        }
-        Value::Text(_) | Value::Address(_) | Value::Json(_) => quoted(text),
+        Value::Text(_) | Value::Address(_) | Value::Json(_) => csv::field(&text),
         Value::Null | Value::Integer(_) | Value::Time(_) | Value::Bool(_) => text,
-    }
-}
-
-fn quoted(field: String) -> String {
-    if field.contains([',', '"', '\n', '\r']) || field.starts_with(' ') || field.ends_with(' ') {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field
     }
 }
