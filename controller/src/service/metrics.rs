@@ -133,7 +133,7 @@ impl Known {
         let help = "The same of the probe that has most of them";
         single(registry, "probes_spooled_observations_max", help, spooled.max().unwrap_or(0));
         let dropped = served.iter().map(|probe| probe.dropped).fold(0, i64::saturating_add);
-        let help = "Results that the running probes had no room for since they started";
+        let help = "Results that probes ever had no room for";
         single(registry, "probes_dropped_observations", help, dropped);
         let clocks =
             served.iter().filter(|probe| probe.status.covers()).filter_map(|probe| probe.clock_offset_us);
