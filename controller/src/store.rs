@@ -1,11 +1,10 @@
 //! All SQL, one file a noun.
 //!
 //! Functions take a connection, so that services decide what belongs to one transaction. Times are compared with the
-//! database's clock only. Locks are taken in this order, so that no two transactions wait for each other: the
-//! inventory (advisory), a schedule, a probe, a sweep, jobs by id, the spans of a vantage (advisory), targets, budgets by id. A transaction that
-//! holds jobs never asks for a sweep. Applying an inventory takes schedules last: who holds one waits for nothing else of it.
-//! inventory (advisory), a probe, a sweep, jobs by id, the spans of a vantage (advisory), targets. A transaction that
-//! holds jobs never asks for a sweep. Alerts (advisory) are locked by transactions that ask for none of these.
+//! database's clock only. Locks are taken in this order, so that no two transactions wait for each other: the inventory
+//! (advisory), a schedule, a probe, a sweep, jobs by id, the spans of a vantage (advisory), targets, budgets by id. A
+//! transaction that holds jobs never asks for a sweep. Applying an inventory takes schedules last: who holds one waits for
+//! nothing else of it. Alerts (advisory) are locked by transactions that ask for none of these.
 
 pub(crate) mod alert;
 pub(crate) mod audit;
