@@ -74,6 +74,7 @@ async fn round(services: &Services, settled: bool, is_slow: bool) -> Result<(), 
     }
     services.start_due_runs().await?;
     services.move_sweeps_on().await?;
+    services.call_for_queued_jobs().await?;
     if is_slow {
         services.plan_ahead().await?;
     }
