@@ -101,6 +101,12 @@ impl Controller {
         fs::read_to_string(self.file("log")).unwrap_or_default()
     }
 
+    /// Number of the process, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// `kill -9`.
     ///
     /// # Errors

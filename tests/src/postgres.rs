@@ -65,6 +65,12 @@ impl Postgres {
         format!("postgres://sekisho@{socket}/postgres")
     }
 
+    /// Number of the server's first process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// One value of the database.
     ///
     /// # Errors
