@@ -33,6 +33,7 @@ mod settings;
 mod span;
 mod suggest;
 mod sweep;
+mod trace;
 mod trust;
 mod upkeep;
 mod work;
@@ -43,7 +44,7 @@ use sqlx::{PgPool, Postgres, Transaction, pool::PoolConnection};
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
-use crate::{metrics::Metrics, store::Named as _};
+use crate::{metrics::Metrics, store::Named as _, traces::Traces};
 
 pub use crate::store::Event;
 pub use alert::{AlertState, AlertSummary};
@@ -96,6 +97,7 @@ struct Inner {
     metrics: Metrics,
     channels: OnceLock<Vec<Channel>>,
     turns: budget::Turns,
+    traces: OnceLock<Traces>,
 }
 
 impl Services {
@@ -119,6 +121,7 @@ impl Services {
                 metrics: Metrics::default(),
                 channels: OnceLock::new(),
                 turns: budget::Turns::default(),
+                traces: OnceLock::new(),
             }),
         }
     }

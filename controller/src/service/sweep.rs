@@ -153,7 +153,14 @@ impl Services {
         wanted.computers = request::computers(&request.computers, &wanted.profile, &wanted.contents)?;
         wanted.captures = request::captures(&request.captures, &wanted.profile, &wanted.contents)?;
         let deadline = self.settings().sweep_deadline;
-        let begin = Begin { actor: &actor.name, schedule: None, deadline, plan: None, since: None };
+        let begin = Begin {
+            actor: &actor.name,
+            schedule: None,
+            deadline,
+            plan: None,
+            since: None,
+            trace: actor.trace,
+        };
         let id = self.begin_sweep(&mut transaction, &wanted, &begin).await?;
         let detail = json!({
             "profile": wanted.profile, "domain": request.domain, "vantages": request.vantages,
@@ -164,6 +171,8 @@ impl Services {
         let detail = detail_of(&mut transaction, id).await?;
         commit(transaction).await?;
         tracing::info!(sweep = id, profile = wanted.profile, actor = actor.name, "a sweep began");
+        // One without anything to test has ended.
+        self.trace_sweep(id).await;
         Ok(detail)
     }
 
@@ -207,6 +216,7 @@ impl Services {
         store::audit::record(&mut transaction, &actor.name, "sweep cancel", &object, json!({})).await?;
         let detail = detail_of(&mut transaction, id).await?;
         commit(transaction).await?;
+        self.trace_sweep(id).await;
         Ok(detail)
     }
 }

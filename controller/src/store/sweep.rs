@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff_sqlx::{Timestamp, ToSqlx};
+use sekisho_model::{SpanId, TraceParent};
 use sqlx::{FromRow, PgConnection};
 
 use super::{Named, Result};
@@ -24,15 +25,19 @@ pub(crate) struct NewSweep<'a> {
     pub(crate) deadline: Duration,
     /// When it began, where it is written down after the fact.
     pub(crate) since: Option<jiff::Timestamp>,
+    /// Its span; `None`: it is not traced.
+    pub(crate) traceparent: Option<TraceParent>,
+    /// The span that it comes under.
+    pub(crate) trace_parent: Option<SpanId>,
 }
 
 /// Writes a sweep down that is not planned yet; returns its number.
 pub(crate) async fn create(connection: &mut PgConnection, sweep: &NewSweep<'_>) -> Result<i64> {
     sqlx::query_scalar(
         "INSERT INTO sweep (state, profile, services, domain_ids, vantage_ids, actor, deadline, checks, computers,
-                            captures, schedule, started_at)
+                            captures, schedule, started_at, traceparent, trace_parent)
          VALUES ('running', $1, $2, $3, $4, $5, coalesce($11, now()) + make_interval(secs => $6), $7, $8, $9, $10,
-                 coalesce($11, now())) RETURNING id",
+                 coalesce($11, now()), $12, $13) RETURNING id",
     )
     .bind(sweep.profile)
     .bind(sweep.services)
@@ -45,6 +50,8 @@ pub(crate) async fn create(connection: &mut PgConnection, sweep: &NewSweep<'_>) 
     .bind(sweep.captures)
     .bind(sweep.schedule)
     .bind(sweep.since.map(ToSqlx::to_sqlx))
+    .bind(sweep.traceparent.map(|span| span.to_string()))
+    .bind(sweep.trace_parent.filter(|_| sweep.traceparent.is_some()).map(|span| span.to_string()))
     .fetch_one(connection)
     .await
     .named("writing a sweep")
