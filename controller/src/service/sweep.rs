@@ -5,7 +5,7 @@ mod wanted;
 
 use std::str::FromStr;
 
-use sekisho_model::{SweepState, SweepSummary};
+use sekisho_model::{SweepState, SweepSummary, TraceParent};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::PgConnection;
@@ -133,6 +133,9 @@ pub struct SweepDetail {
     pub phase: SweepPhase,
     /// Why it tested less than was asked for, where there is something to say.
     pub note: Option<String>,
+    /// Number of its trace, where it is traced.
+    #[serde(default)]
+    pub trace_id: Option<String>,
     /// Its jobs, by vantage.
     pub jobs: Vec<JobSummary>,
 }
@@ -261,7 +264,9 @@ pub(super) async fn detail_of(connection: &mut PgConnection, id: i64) -> Result<
     };
     let jobs = store::job::of_sweep(connection, id).await?;
     let jobs = jobs.into_iter().map(job).collect::<Result<_>>()?;
-    Ok(SweepDetail { summary, phase, note: row.note, jobs })
+    let context = row.traceparent.as_deref().and_then(|context| context.parse::<TraceParent>().ok());
+    let trace_id = context.map(|context| context.trace.to_string());
+    Ok(SweepDetail { summary, phase, note: row.note, trace_id, jobs })
 }
 
 pub(super) fn summary(row: &Summary) -> Result<SweepSummary> {

@@ -67,6 +67,8 @@ pub(crate) struct Summary {
     pub(crate) finished_at: Option<Timestamp>,
     pub(crate) is_planned: bool,
     pub(crate) note: Option<String>,
+    /// Its span; `None`: it is not traced.
+    pub(crate) traceparent: Option<String>,
     pub(crate) planned: i64,
     /// How many of them are checks of a vantage.
     pub(crate) checks: i64,
@@ -79,7 +81,7 @@ pub(crate) struct Summary {
 macro_rules! summary {
     ($rest:literal) => {
         concat!(
-            "SELECT s.id, s.state, s.profile, s.started_at, s.finished_at, s.planned_at IS NOT NULL AS is_planned, s.note,
+            "SELECT s.id, s.state, s.profile, s.started_at, s.finished_at, s.planned_at IS NOT NULL AS is_planned, s.note, s.traceparent,
                     s.expired_at, coalesce(s.planned, sum(j.planned), 0)::bigint AS planned,
                     coalesce(s.checks_planned, sum(j.planned) FILTER (WHERE j.kind = 'vantage'), 0)::bigint AS checks,
                     coalesce(s.observed, sum(j.observed), 0)::bigint AS observed,
