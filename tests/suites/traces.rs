@@ -97,7 +97,7 @@ fn a_sweep_is_one_trace_and_needs_no_collector() {
     let blind = world.sweep(&["--profile", "ports", "--vantage", "vlan10"]).unwrap();
     assert_eq!((blind.state, blind.missed), (SweepState::Complete, 0));
     let told = wait_for("a warning", SOON, || {
-        Ok(Some(lines(&world, "the collector does not take spans")).filter(|told| !told.is_empty()))
+        Ok(Some(lines(&world, "the collector does not take traces")).filter(|told| !told.is_empty()))
     });
     assert_eq!(told.unwrap().len(), 1, "one warning a minute at most");
     // It is back before the spans are given up.

@@ -67,7 +67,10 @@ impl Exporter {
         _ = stop.send(());
         if tokio::time::timeout(FLUSH, &mut work).await.is_err() {
             work.abort();
-            tracing::warn!(seconds = FLUSH.as_secs(), "spans are left that the collector has not taken");
+            tracing::warn!(
+                seconds = FLUSH.as_secs(),
+                "spans of traces are left that the collector has not taken"
+            );
         }
     }
 }
@@ -170,7 +173,7 @@ impl Worker {
         if self.may_warn() {
             self.lost = self.dropped.get();
             let (collector, dropped) = (&self.place, self.lost);
-            tracing::warn!(collector, dropped, "the collector does not take spans: {fault}");
+            tracing::warn!(collector, dropped, "the collector does not take traces: {fault}");
         }
     }
 
@@ -178,7 +181,7 @@ impl Worker {
         let dropped = self.dropped.get();
         if dropped > self.lost && self.may_warn() {
             let collector = &self.place;
-            tracing::warn!(collector, dropped, new = dropped - self.lost, "spans were dropped");
+            tracing::warn!(collector, dropped, new = dropped - self.lost, "spans of traces were dropped");
             self.lost = dropped;
         }
     }

@@ -454,7 +454,7 @@ fn a_sweep_is_shown_with_its_trace_and_ends_without_a_collector() {
     assert_eq!(shown["trace_id"], trace);
     controller.run(&["sweep", "cancel", "latest"]);
     let log = controller.stop();
-    let warned = log.matches("the collector does not take spans").count();
+    let warned = log.matches("the collector does not take traces").count();
     assert!(warned == 1 && log.contains(&nobody.to_string()), "{log}");
     assert!(log.contains(&format!("trace_id={trace}")) && !log.contains("hunter2"), "{log}");
 }
