@@ -17,7 +17,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use super::{
-    Actor, Error, Result, Services, SweepDetail, commit,
+    Actor, Error, Result, Services, SweepDetail, SweepPhase, commit,
     sweep::{Begin, Wanted, detail_of, unknown},
 };
 use crate::store::{
@@ -75,7 +75,9 @@ impl Services {
         audit(&mut transaction, actor, "schedule run", name, json!({ "sweep": sweep })).await?;
         let detail = detail_of(&mut transaction, sweep).await?;
         commit(transaction).await?;
-        self.trace_sweep(sweep).await;
+        if detail.phase == SweepPhase::Done {
+            self.trace_sweep(sweep).await;
+        }
         Ok(detail)
     }
 

@@ -174,8 +174,10 @@ impl Services {
         let detail = detail_of(&mut transaction, id).await?;
         commit(transaction).await?;
         tracing::info!(sweep = id, profile = wanted.profile, actor = actor.name, "a sweep began");
-        // One without anything to test has ended.
-        self.trace_sweep(id).await;
+        if detail.phase == SweepPhase::Done {
+            // There was nothing to test.
+            self.trace_sweep(id).await;
+        }
         Ok(detail)
     }
 

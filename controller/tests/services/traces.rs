@@ -6,10 +6,13 @@ use sekisho::{
     service::{Actor, SweepRequest},
     traces::{Sample, Span, Traces, Value},
 };
-use sekisho_model::TraceParent;
+use sekisho_model::{Outcome, SweepState, TraceParent};
 use tokio::sync::mpsc::Receiver;
 
-use crate::fleet::{Controller, LISTED, Probe, SEARCHED, operator, ports, results, settings, wait_for};
+use crate::{
+    fleet::{Controller, LISTED, Probe, SEARCHED, observed, operator, ports, results, settings, wait_for},
+    schedules::{cron_ago, schedule},
+};
 
 const REQUEST: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -122,17 +125,36 @@ async fn what_a_probe_did_not_do_is_a_failure_in_the_trace() {
             (Some("no-probe"), &"no-probe".into())
         );
     }
-    // What comes in late is told, and the sweep is not told again.
-    let mut probe = controller.probe("vlan10").await;
-    assert!(probe.work().await.orders.is_empty());
-    let jobs: Vec<_> = controller.sweep(sweep).await.jobs;
-    for job in jobs.iter().filter(|job| job.vantage == "vlan10") {
-        let late = (0..24).map(|task| crate::fleet::observed(job.id, task, sekisho_model::Outcome::Open));
-        probe.hand_in(late.collect()).await;
+    // What comes in late is told, and the sweep is not told again, though it becomes complete.
+    let jobs = controller.sweep(sweep).await.jobs;
+    for vantage in ["vlan10", "vlan20"] {
+        let probe = controller.probe(vantage).await;
+        let job = jobs.iter().find(|job| job.vantage == vantage).unwrap().id;
+        probe.hand_in((0..24).map(|task| observed(job, task, Outcome::Open)).collect()).await;
     }
-    let late = wait_for("the late batch", async || spans.try_recv().ok()).await;
-    assert_eq!((late.name.as_str(), number(&late, "sekisho.observations")), ("commit results", 24));
-    assert_eq!(late.context.trace, root.context.trace);
+    assert_eq!(controller.sweep(sweep).await.summary.state, SweepState::Complete);
+    let late = self::told(&mut spans);
+    let late: Vec<_> =
+        late.iter().map(|span| (span.name.as_str(), number(span, "sekisho.observations"))).collect();
+    assert_eq!(late, [("commit results", 24); 2]);
+}
+
+#[tokio::test]
+async fn a_scheduled_run_begins_a_trace_and_one_with_nothing_to_test_ends_it() {
+    let controller = Controller::new(settings()).await;
+    let mut spans = traced(&controller, 1.0);
+    let cron = cron_ago(&controller, 10).await;
+    controller.apply(&format!("{SEARCHED}{}", schedule("nightly", &cron, ""))).await;
+    let _background = controller.background();
+    controller.not_looked_for(12).await;
+    // There is no probe: no target is found, and the profile has no checks.
+    let told = wait_for("the spans", async || Some(told(&mut spans)).filter(|spans| !spans.is_empty())).await;
+    let [root] = of(&told, "sweep")[..] else { panic!("{told:?}") };
+    assert_eq!((root.parent, value(root, "sekisho.schedule")), (None, &"nightly".into()));
+    let failure = root.failure.as_deref().unwrap();
+    assert!(failure.contains("no targets") && number(root, "sekisho.planned") == 0, "{root:?}");
+    let jobs = of(&told, "job");
+    assert!(jobs.len() == 2 && jobs.iter().all(|job| job.parent == Some(root.context.span)), "{told:?}");
 }
 
 #[tokio::test]
