@@ -35,6 +35,7 @@ mod settings;
 mod span;
 mod suggest;
 mod sweep;
+mod trace;
 mod trust;
 mod upkeep;
 mod work;
@@ -45,7 +46,7 @@ use sqlx::{PgPool, Postgres, Transaction, pool::PoolConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use uuid::Uuid;
 
-use crate::{metrics::Metrics, store::Named as _};
+use crate::{metrics::Metrics, store::Named as _, traces::Traces};
 
 pub use crate::store::Event;
 pub use alert::{AlertState, AlertSummary};
@@ -109,6 +110,7 @@ struct Inner {
     beats: beats::Beats,
     looks: Arc<Semaphore>,
     writes: Arc<Semaphore>,
+    traces: OnceLock<Traces>,
 }
 
 impl Services {
@@ -137,6 +139,7 @@ impl Services {
                 beats: beats::Beats::default(),
                 looks: Arc::new(Semaphore::new(LOOKS)),
                 writes: Arc::new(Semaphore::new(WRITES)),
+                traces: OnceLock::new(),
             }),
         }
     }

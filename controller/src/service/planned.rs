@@ -137,6 +137,8 @@ impl Services {
                 targets,
                 tasks,
                 shares: super::OrderShares::default(),
+                // There is no sweep yet that could be traced.
+                trace: None,
             },
             schedule: row.schedule,
             due: row.due_at.to_jiff(),

@@ -150,6 +150,8 @@ pub(crate) struct Assigned {
     pub(crate) kind: String,
     /// Flows of the sweep whose packets are to be kept.
     pub(crate) captures: Vec<String>,
+    /// Where the sweep is in a trace.
+    pub(crate) traceparent: Option<String>,
     pub(crate) seconds_left: f64,
 }
 
@@ -160,7 +162,7 @@ pub(crate) async fn assigned(
     discovery_wait: f64,
 ) -> Result<Vec<Assigned>> {
     sqlx::query_as(
-        "SELECT j.id, j.kind, s.captures, extract(epoch FROM least(s.deadline, CASE WHEN j.kind = 'discovery'
+        "SELECT j.id, j.kind, s.captures, s.traceparent, extract(epoch FROM least(s.deadline, CASE WHEN j.kind = 'discovery'
                     THEN s.started_at + make_interval(secs => $2) END) - now())::float8 AS seconds_left
          FROM job j JOIN sweep s ON s.id = j.sweep_id
          WHERE j.probe_id = $1 AND j.state = 'assigned' AND j.reported_at IS NULL

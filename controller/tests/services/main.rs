@@ -46,3 +46,4 @@ mod schedule_runs;
 mod spans;
 mod suggest;
 mod sweeps;
+mod traces;
