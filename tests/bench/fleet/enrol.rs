@@ -55,7 +55,7 @@ pub(crate) async fn enrol(data: &Path, url: &str, probes: usize) -> Vec<Enrolled
 }
 
 async fn one(services: &Services, roots: &Arc<RootCertStore>, number: usize) -> Enrolled {
-    let actor = Actor { name: "bench".to_owned() };
+    let actor = Actor { name: "bench".to_owned(), trace: None };
     let vantage = format!("v{number}");
     let token = services.create_enrolment_token(&actor, &vantage, Duration::from_secs(600)).await.unwrap();
     let key = KeyPair::generate().unwrap();
