@@ -1,7 +1,7 @@
 //! Random kills, pauses and cuts of everything, around nights that run by the clock. After each round of faults: what is planned
 //! is observed or missed, nothing is there twice, nothing that was observed is lost, and the next night runs.
 //!
-//! `SEKISHO_FAULTS` sets how many faults there are (6), `SEKISHO_FAULTS_SEED` repeats those of an earlier run.
+//! `SEKISHO_FAULTS` sets how many faults there are (4), `SEKISHO_FAULTS_SEED` repeats those of an earlier run.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::print_stderr, reason = "progress of a long test")]
 
@@ -23,7 +23,7 @@ use stage::Stage;
 
 #[test]
 fn no_fault_loses_or_doubles_anything() {
-    let faults = setting("SEKISHO_FAULTS", 6).unwrap();
+    let faults = setting("SEKISHO_FAULTS", 4).unwrap();
     let seed = setting("SEKISHO_FAULTS_SEED", u64::from(Timestamp::now().subsec_nanosecond().unsigned_abs()))
         .unwrap();
     eprintln!(
