@@ -101,13 +101,21 @@ fn is_put_off(result: Result<(), End>) -> Result<bool, End> {
     }
 }
 
+/// Returns some time after the probe left. What it sent before is dealt with by then, or waits for an answer of the database that
+/// does not come: nothing else waits so long.
+async fn left(outgoing: mpsc::Sender<Result<v1::ControllerMessage, Status>>, later: Duration) {
+    outgoing.closed().await;
+    tokio::time::sleep(later).await;
+}
+
 impl Link {
     /// Runs until either side ends it.
     pub(super) async fn run(mut self) {
         let _open = self.services.counters().session();
-        let end = match self.exchange().await {
-            Ok(()) => End::Gone,
-            Err(end) => end,
+        let probe_left = left(self.outgoing.clone(), self.silence());
+        let end = tokio::select! {
+            end = self.exchange() => end.err().unwrap_or(End::Gone),
+            () = probe_left => End::Gone,
         };
         let probe = self.session.probe;
         match end {

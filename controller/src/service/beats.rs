@@ -10,7 +10,7 @@ use std::{
 use sqlx::PgPool;
 use tokio::{
     sync::{Mutex as AsyncMutex, oneshot},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 use uuid::Uuid;
 
@@ -18,6 +18,8 @@ use crate::store::{self, Named as _, session::Beat};
 
 /// From the end of a write of several heartbeats to the beginning of the next write. Where they come one by one none waits.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How long a write may take.
+const LONGEST: Duration = Duration::from_secs(5);
 /// Heartbeats in one statement.
 const MOST: usize = 2_000;
 
@@ -49,7 +51,8 @@ impl Beats {
                 if let Some(next) = *next {
                     sleep_until(next).await;
                 }
-                let written = self.write_waiting(pool).await;
+                // A connection that is lost without a word must not hold all of them up.
+                let written = timeout(LONGEST, self.write_waiting(pool)).await.unwrap_or(Ok(0));
                 *next = matches!(written, Ok(2..)).then(|| Instant::now() + PAUSE);
                 written?;
             }
