@@ -31,6 +31,7 @@ mod secret;
 mod session;
 mod settings;
 mod span;
+mod standing;
 mod suggest;
 mod sweep;
 mod trust;
@@ -40,10 +41,10 @@ mod work;
 use std::sync::{Arc, OnceLock};
 
 use sqlx::{PgPool, Postgres, Transaction, pool::PoolConnection};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use uuid::Uuid;
 
-use crate::{metrics::Metrics, store::Named as _};
+use crate::{database::Standing, metrics::Metrics, store::Named as _};
 
 pub use crate::store::Event;
 pub use alert::{AlertState, AlertSummary};
@@ -95,6 +96,7 @@ struct Inner {
     vitals: health::Vitals,
     metrics: Metrics,
     channels: OnceLock<Vec<Channel>>,
+    standing: OnceLock<watch::Receiver<Standing>>,
     turns: budget::Turns,
 }
 
@@ -118,6 +120,7 @@ impl Services {
                 vitals: health::Vitals::default(),
                 metrics: Metrics::default(),
                 channels: OnceLock::new(),
+                standing: OnceLock::new(),
                 turns: budget::Turns::default(),
             }),
         }

@@ -106,7 +106,7 @@ impl Link {
                 drop(timeout(patience, self.outgoing.send(Err(status))).await);
             }
         }
-        if let Err(error) = self.services.close_session(&self.session).await {
+        if let Err(error) = self.services.unless_moved(self.services.close_session(&self.session)).await {
             tracing::debug!(%probe, error = error.source(), "the session is left to be closed as stale");
         }
     }
@@ -116,10 +116,11 @@ impl Link {
     }
 
     async fn exchange(&mut self) -> Result<(), End> {
-        self.welcome().await?;
+        let services = self.services.clone();
+        services.unless_moved(self.welcome()).await?;
         let mut heard = Instant::now();
         // A controller that cannot read the plans says nothing of them: the probe goes by those that it holds.
-        ride_out(self.plan().await)?;
+        ride_out(services.unless_moved(self.plan()).await)?;
         let mut plans = interval(LOOK_AT_PLANS);
         plans.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look = interval(LOOK);
@@ -133,16 +134,17 @@ impl Link {
                 () = stopping(&mut self.shutdown) => {
                     return Err(End::Told(Status::unavailable("the controller is stopping")));
                 }
-                event = self.events.recv() => ride_out(self.heed(event).await)?,
+                event = self.events.recv() => ride_out(services.unless_moved(self.heed(event)).await)?,
                 message = self.incoming.message() => match message {
                     Ok(Some(message)) => {
-                        self.answer(message).await?;
+                        // What was not answered ends the session: the probe sends it again, to whom it reaches.
+                        services.unless_moved(self.answer(message)).await?;
                         heard = Instant::now();
                     }
                     Ok(None) | Err(_) => return Ok(()),
                 },
-                _ = look.tick() => ride_out(self.work().await)?,
-                _ = plans.tick() => ride_out(self.plan().await)?,
+                _ = look.tick() => ride_out(services.unless_moved(self.work()).await)?,
+                _ = plans.tick() => ride_out(services.unless_moved(self.plan()).await)?,
                 () = tokio::time::sleep_until(deadline) => {
                     return Err(End::Told(Status::deadline_exceeded("nothing was heard for three heartbeats")));
                 }
