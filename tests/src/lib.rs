@@ -9,6 +9,7 @@ mod postgres;
 mod probe;
 mod programs;
 mod prometheus;
+mod replicated;
 mod stranger;
 mod verdicts;
 mod wait;
@@ -20,6 +21,7 @@ pub use postgres::Postgres;
 pub use probe::Probe;
 pub use programs::Programs;
 pub use prometheus::{Prometheus, complaints, promtool};
+pub use replicated::Replicated;
 pub use stranger::{
     Behaviour, Cut, Ended, Expectation, How, Mapper, Run, Say, Then, When, address_of, corpus_size, on_ground,
 };

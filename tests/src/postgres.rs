@@ -90,7 +90,8 @@ pub(crate) fn query(socket: &str, database: &str, sql: &str) -> anyhow::Result<S
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-fn binary(name: &str) -> anyhow::Result<PathBuf> {
+/// Where the newest PostgreSQL has a program.
+pub(crate) fn binary(name: &str) -> anyhow::Result<PathBuf> {
     let mut found: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
         .context("PostgreSQL is not installed: install the package postgresql")?
         .filter_map(|entry| Some(entry.ok()?.path().join("bin").join(name)))

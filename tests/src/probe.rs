@@ -32,7 +32,7 @@ impl Probe {
         lab: &Lab,
         vantage: &str,
         state: &Path,
-        controller: &str,
+        controllers: &[String],
         token: &str,
         allow: &[&str],
     ) -> anyhow::Result<Self> {
@@ -40,7 +40,10 @@ impl Probe {
         let nobody = nix::unistd::User::from_name("nobody")?.context("there is no user nobody")?;
         std::os::unix::fs::chown(state, Some(nobody.uid.as_raw()), Some(nobody.gid.as_raw()))?;
         let probe = Self { programs, vantage: vantage.to_owned(), state: state.to_owned(), child: None };
-        let mut arguments = vec!["enroll", "--controller", controller, "--token", token];
+        let mut arguments = vec!["enroll", "--token", token];
+        for controller in controllers {
+            arguments.extend(["--controller", controller]);
+        }
         for rule in allow {
             arguments.extend(["--allow", rule]);
         }

@@ -91,11 +91,25 @@ impl World {
     /// # Errors
     /// It is refused.
     pub fn probe_at(&self, controller: &Controller, vantage: &str, allow: &[&str]) -> anyhow::Result<Probe> {
-        let token = controller.ok(&["probe", "token", "--vantage", vantage])?;
+        self.probe_of(&[controller], vantage, allow)
+    }
+
+    /// Enrols and starts a probe that knows several controllers, in the order in which it tries them.
+    ///
+    /// # Errors
+    /// It is refused by the first one.
+    pub fn probe_of(
+        &self,
+        controllers: &[&Controller],
+        vantage: &str,
+        allow: &[&str],
+    ) -> anyhow::Result<Probe> {
+        let first = controllers.first().context("a probe needs a controller")?;
+        let token = first.ok(&["probe", "token", "--vantage", vantage])?;
         let state = self.folder.path().join(format!("probe-{}-{vantage}", self.probes.len()));
-        let address = self.address(controller);
+        let addresses: Vec<String> = controllers.iter().map(|controller| self.address(controller)).collect();
         let mut probe =
-            Probe::enrol(self.programs.clone(), &self.lab, vantage, &state, &address, &token, allow)?;
+            Probe::enrol(self.programs.clone(), &self.lab, vantage, &state, &addresses, &token, allow)?;
         probe.run(&self.lab)?;
         Ok(probe)
     }
@@ -105,7 +119,15 @@ impl World {
     /// # Errors
     /// It does not come to serve.
     pub fn further_controller(&self, name: &str, database: &str) -> anyhow::Result<Controller> {
-        Controller::start(self.programs.clone(), &self.path(name), &["--database-url", database])
+        self.further_controller_with(name, &["--database-url", database])
+    }
+
+    /// Another controller, with these arguments of `serve`.
+    ///
+    /// # Errors
+    /// It does not come to serve.
+    pub fn further_controller_with(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Controller> {
+        Controller::start(self.programs.clone(), &self.path(name), arguments)
     }
 
     /// Runs a sweep to its end and gives its summary.

@@ -1,0 +1,207 @@
+//! A PostgreSQL with a standby that has everything before a commit is answered.
+
+use std::{
+    fs::{self, File, Permissions},
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        process::CommandExt,
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, ensure};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Pid, User},
+};
+
+use crate::{
+    postgres::{binary, query},
+    wait_for,
+};
+
+/// Time for a server to start, and for a standby to connect.
+const START: Duration = Duration::from_secs(30);
+
+/// A primary and a standby, on a Unix socket each, replicated synchronously. Gone with this value.
+#[derive(Debug)]
+pub struct Replicated {
+    primary: Server,
+    standby: Server,
+    _folder: tempfile::TempDir,
+}
+
+#[derive(Debug)]
+struct Server {
+    /// Its data, its log and its socket.
+    place: PathBuf,
+    user: User,
+    child: Option<Child>,
+}
+
+impl Replicated {
+    /// Makes and starts both, and waits until the standby follows.
+    ///
+    /// # Errors
+    /// PostgreSQL is not installed, or does not start.
+    pub fn start() -> anyhow::Result<Self> {
+        let user = User::from_name("postgres")?.context("there is no user postgres: install postgresql")?;
+        let folder = tempfile::Builder::new().prefix("sekisho-pg-").tempdir()?;
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
+        let mut primary = Server::new(folder.path().join("a"), &user)?;
+        primary.run("initdb", &["-A", "trust", "-U", "sekisho", "-E", "UTF8", "-D", "data"])?;
+        primary.start(&["-c", "synchronous_standby_names=*"])?;
+        let mut standby = Server::new(folder.path().join("b"), &user)?;
+        let from = primary.place.to_string_lossy().into_owned();
+        standby.run("pg_basebackup", &["-h", &from, "-U", "sekisho", "-R", "-c", "fast", "-D", "data"])?;
+        standby.start(&[])?;
+        let replicated = Self { primary, standby, _folder: folder };
+        wait_for("a standby that follows", START, || {
+            let states = replicated.primary("SELECT string_agg(sync_state, ',') FROM pg_stat_replication")?;
+            Ok((states == "sync").then_some(()))
+        })?;
+        Ok(replicated)
+    }
+
+    /// What controllers connect to: both, the present standby first.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let place = |server: &Server| server.place.to_string_lossy().replace('/', "%2F");
+        format!(
+            "postgres://sekisho@{},{}/postgres?target_session_attrs=read-write",
+            place(&self.standby),
+            place(&self.primary)
+        )
+    }
+
+    /// One value of what was made as the primary.
+    ///
+    /// # Errors
+    /// What psql says.
+    pub fn primary(&self, sql: &str) -> anyhow::Result<String> {
+        query(&self.primary.place.to_string_lossy(), "postgres", sql)
+    }
+
+    /// One value of what was made as the standby.
+    ///
+    /// # Errors
+    /// What psql says.
+    pub fn standby(&self, sql: &str) -> anyhow::Result<String> {
+        query(&self.standby.place.to_string_lossy(), "postgres", sql)
+    }
+
+    /// Stops the standby from taking anything from the primary, from here on or (`false`) no longer.
+    ///
+    /// # Errors
+    /// It does not follow.
+    pub fn hold(&self, held: bool) -> anyhow::Result<()> {
+        let signal = if held { Signal::SIGSTOP } else { Signal::SIGCONT };
+        let receiver = self.standby("SELECT pid FROM pg_stat_wal_receiver")?;
+        Ok(kill(Pid::from_raw(receiver.parse().context("no WAL receiver")?), signal)?)
+    }
+
+    /// Kills the primary as if its machine had lost power.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn kill_primary(&mut self) -> anyhow::Result<()> {
+        self.primary.kill()
+    }
+
+    /// Makes a primary of the standby.
+    ///
+    /// # Errors
+    /// It does not become one.
+    pub fn promote(&self) -> anyhow::Result<()> {
+        let promoted = self.standby("SELECT pg_promote(true, 60)")?;
+        ensure!(promoted == "t", "the standby was not promoted");
+        Ok(())
+    }
+
+    /// The same with the standby, once it was promoted.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn kill_promoted(&mut self) -> anyhow::Result<()> {
+        self.standby.kill()
+    }
+
+    /// Starts the killed primary again, as it was: it knows nothing of what happened meanwhile, and takes writes.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn revive_primary(&mut self) -> anyhow::Result<()> {
+        // Its lock file names a process that is gone.
+        fs::remove_file(self.primary.place.join("data/postmaster.pid")).ok();
+        self.primary.start(&[])
+    }
+}
+
+impl Server {
+    fn new(place: PathBuf, user: &User) -> anyhow::Result<Self> {
+        fs::create_dir(&place)?;
+        fs::set_permissions(&place, Permissions::from_mode(0o755))?;
+        chown(&place, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
+        Ok(Self { place, user: user.clone(), child: None })
+    }
+
+    fn command(&self, program: &str) -> anyhow::Result<Command> {
+        let mut command = Command::new(binary(program)?);
+        command.uid(self.user.uid.as_raw()).gid(self.user.gid.as_raw()).current_dir(&self.place);
+        command.stdin(Stdio::null());
+        Ok(command)
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> anyhow::Result<()> {
+        let done = self.command(program)?.args(arguments).output()?;
+        ensure!(done.status.success(), "{program}: {}", String::from_utf8_lossy(&done.stderr));
+        Ok(())
+    }
+
+    fn start(&mut self, options: &[&str]) -> anyhow::Result<()> {
+        let log = File::options().create(true).append(true).open(self.log())?;
+        let mut command = self.command("postgres")?;
+        command.args(["-D", "data", "-c", "listen_addresses=", "-k"]).arg(&self.place).args(options);
+        self.child = Some(command.stdout(Stdio::null()).stderr(log).spawn()?);
+        let socket = self.place.to_string_lossy().into_owned();
+        wait_for("PostgreSQL", START, || query(&socket, "postgres", "SELECT 1").map(|_| Some(())))
+    }
+
+    fn log(&self) -> PathBuf {
+        self.place.join("log")
+    }
+
+    fn kill(&mut self) -> anyhow::Result<()> {
+        let mut child = self.child.take().context("the server does not run")?;
+        // Its children would serve on for a moment: a commit of theirs after the crash is none.
+        let children = children(child.id());
+        child.kill()?;
+        for process in children {
+            // One that has ended meanwhile is as good.
+            kill(Pid::from_raw(process), Signal::SIGKILL).ok();
+        }
+        child.wait()?;
+        Ok(())
+    }
+}
+
+fn children(process: u32) -> Vec<i32> {
+    let path = format!("/proc/{process}/task/{process}/children");
+    let list = fs::read_to_string(Path::new(&path)).unwrap_or_default();
+    list.split_whitespace().filter_map(|process| process.parse().ok()).collect()
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.log()).unwrap_or_default();
+            eprintln!("---- log of PostgreSQL in {}\n{log}", self.place.display());
+        }
+        if self.child.is_some() {
+            // The test is over: whether it still ran says nothing more.
+            self.kill().ok();
+        }
+    }
+}
