@@ -30,6 +30,8 @@ const START: Duration = Duration::from_secs(30);
 pub struct Replicated {
     primary: Server,
     standby: Server,
+    /// The process of the standby that is held.
+    receiver: Option<Pid>,
     _folder: tempfile::TempDir,
 }
 
@@ -57,7 +59,7 @@ impl Replicated {
         let from = primary.place.to_string_lossy().into_owned();
         standby.run("pg_basebackup", &["-h", &from, "-U", "sekisho", "-R", "-c", "fast", "-D", "data"])?;
         standby.start(&[])?;
-        let replicated = Self { primary, standby, _folder: folder };
+        let replicated = Self { primary, standby, receiver: None, _folder: folder };
         wait_for("a standby that follows", START, || {
             let states = replicated.primary("SELECT string_agg(sync_state, ',') FROM pg_stat_replication")?;
             Ok((states == "sync").then_some(()))
@@ -92,14 +94,16 @@ impl Replicated {
         query(&self.standby.place.to_string_lossy(), "postgres", sql)
     }
 
-    /// Stops the standby from taking anything from the primary, from here on or (`false`) no longer.
+    /// From here on the standby takes nothing from the primary: what is sent to it is lost with [`Self::kill_primary`].
     ///
     /// # Errors
     /// It does not follow.
-    pub fn hold(&self, held: bool) -> anyhow::Result<()> {
-        let signal = if held { Signal::SIGSTOP } else { Signal::SIGCONT };
+    pub fn hold_standby(&mut self) -> anyhow::Result<()> {
         let receiver = self.standby("SELECT pid FROM pg_stat_wal_receiver")?;
-        Ok(kill(Pid::from_raw(receiver.parse().context("no WAL receiver")?), signal)?)
+        let receiver = Pid::from_raw(receiver.parse().context("no WAL receiver")?);
+        kill(receiver, Signal::SIGSTOP)?;
+        self.receiver = Some(receiver);
+        Ok(())
     }
 
     /// Kills the primary as if its machine had lost power.
@@ -107,17 +111,20 @@ impl Replicated {
     /// # Errors
     /// It does not run.
     pub fn kill_primary(&mut self) -> anyhow::Result<()> {
-        self.primary.kill()
+        self.primary.kill()?;
+        // Going on, it would still read what waits in its socket.
+        self.receiver.take().map_or(Ok(()), |receiver| Ok(kill(receiver, Signal::SIGKILL)?))
     }
 
-    /// Makes a primary of the standby.
+    /// Makes a primary of the standby, which begins anew where its receiver was killed.
     ///
     /// # Errors
     /// It does not become one.
     pub fn promote(&self) -> anyhow::Result<()> {
-        let promoted = self.standby("SELECT pg_promote(true, 60)")?;
-        ensure!(promoted == "t", "the standby was not promoted");
-        Ok(())
+        wait_for("the promotion", START, || {
+            let promoted = self.standby("SELECT NOT pg_is_in_recovery() OR pg_promote(true, 30)")?;
+            Ok((promoted == "t").then_some(()))
+        })
     }
 
     /// The same with the standby, once it was promoted.

@@ -62,7 +62,7 @@ fn a_standby_takes_over_in_the_middle_of_a_sweep() {
     wait_for("some results", SOON, || Ok((database.primary(ROWS)?.parse::<u32>()? >= 40).then_some(())))
         .unwrap();
     // From here on nothing can be acknowledged: what is observed waits in commits that are not answered.
-    database.hold(true).unwrap();
+    database.hold_standby().unwrap();
     wait_for("a commit that waits for the standby", SOON, || {
         let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
         Ok((database.primary(waiting)? != "0").then_some(()))
@@ -71,7 +71,6 @@ fn a_standby_takes_over_in_the_middle_of_a_sweep() {
     let acknowledged = written(&world.controller) + written(&second);
     database.kill_primary().unwrap();
     let died = Instant::now();
-    database.hold(false).unwrap();
     database.promote().unwrap();
     let promoted = died.elapsed();
     let there: i64 = database.standby(ROWS).unwrap().parse().unwrap();
