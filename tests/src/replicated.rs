@@ -70,12 +70,17 @@ impl Replicated {
     /// What controllers connect to: both, the present standby first.
     #[must_use]
     pub fn url(&self) -> String {
-        let place = |server: &Server| server.place.to_string_lossy().replace('/', "%2F");
         format!(
             "postgres://sekisho@{},{}/postgres?target_session_attrs=read-write",
             place(&self.standby),
             place(&self.primary)
         )
+    }
+
+    /// The standby alone.
+    #[must_use]
+    pub fn standby_url(&self) -> String {
+        format!("postgres://sekisho@{}/postgres", place(&self.standby))
     }
 
     /// One value of what was made as the primary.
@@ -116,6 +121,20 @@ impl Replicated {
         self.receiver.take().map_or(Ok(()), |receiver| Ok(kill(receiver, Signal::SIGKILL)?))
     }
 
+    /// Lets the primary fall silent: its connections stay, and nothing is answered any more.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn silence_primary(&self) -> anyhow::Result<()> {
+        let server = self.primary.child.as_ref().context("the server does not run")?.id();
+        // First, so that it makes no further children.
+        kill(Pid::from_raw(i32::try_from(server)?), Signal::SIGSTOP)?;
+        for process in children(server) {
+            kill(Pid::from_raw(process), Signal::SIGSTOP).ok();
+        }
+        Ok(())
+    }
+
     /// Makes a primary of the standby, which begins anew where its receiver was killed.
     ///
     /// # Errors
@@ -144,6 +163,10 @@ impl Replicated {
         fs::remove_file(self.primary.place.join("data/postmaster.pid")).ok();
         self.primary.start(&[])
     }
+}
+
+fn place(server: &Server) -> String {
+    server.place.to_string_lossy().replace('/', "%2F")
 }
 
 impl Server {

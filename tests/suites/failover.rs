@@ -6,11 +6,12 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use sekisho_model::SweepState;
-use sekisho_tests::{Controller, Replicated, World, wait_for};
+use sekisho_tests::{Controller, Programs, Replicated, World, wait_for};
 
 const DC_NETWORK: &[&str] = &["10.77.1.0/24"];
 const VLANS: [&str; 3] = ["vlan10", "vlan20", "vlan30"];
@@ -40,6 +41,10 @@ fn written(controller: &Controller) -> i64 {
 
 fn ready(controller: &Controller) -> String {
     get(&controller.web().0, "/readyz")
+}
+
+fn is_ready(controller: &Controller) -> bool {
+    ready(controller).starts_with("HTTP/1.1 200 ")
 }
 
 #[test]
@@ -78,9 +83,7 @@ fn a_standby_takes_over_in_the_middle_of_a_sweep() {
 
     for controller in [&world.controller, &second] {
         wait_for("a controller that is ready", SOON, || {
-            let answer = ready(controller);
-            anyhow::ensure!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-            Ok(Some(()))
+            if is_ready(controller) { Ok(Some(())) } else { Err(anyhow::anyhow!("{}", ready(controller))) }
         })
         .unwrap();
         assert!(ready(controller).contains("/b:5432 answered in"), "{}", ready(controller));
@@ -130,4 +133,35 @@ fn an_old_primary_that_comes_back_is_left_alone(database: &mut Replicated, world
         Ok(Some(()))
     })
     .unwrap();
+}
+
+#[test]
+fn a_primary_that_falls_silent_holds_nobody_up() {
+    let database = Replicated::start().unwrap();
+    let mut world = World::with("silent", "", &["--database-url", &database.url()]).unwrap();
+    world.probe("vlan10", DC_NETWORK).unwrap();
+    world.online(1).unwrap();
+    database.silence_primary().unwrap();
+    let silent = Instant::now();
+    wait_for("a controller that is not ready", SOON, || Ok((!is_ready(&world.controller)).then_some(())))
+        .unwrap();
+    database.promote().unwrap();
+    wait_for("a controller that is ready", SOON, || Ok(is_ready(&world.controller).then_some(()))).unwrap();
+    println!("ready {:.1} s after the primary fell silent", silent.elapsed().as_secs_f32());
+    // The session, the rounds and the listener are all at work again; none of them had to be started anew.
+    let sweep = world.sweep(&["--profile", "ports", "--vantage", "vlan10"]).unwrap();
+    assert_eq!((sweep.state, sweep.missed), (SweepState::Complete, 0));
+}
+
+#[test]
+fn a_standby_alone_is_refused() {
+    let database = Replicated::start().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let programs = Arc::new(Programs::new().unwrap());
+    let arguments = ["--database-url", &database.standby_url()];
+    let refused = Controller::start(programs, &folder.path().join("controller"), &arguments).unwrap_err();
+    let said = format!("{refused:#}");
+    assert!(said.contains("/b:5432: it is a standby, and a controller works on the primary only"), "{said}");
+    assert_eq!(database.standby("SELECT to_regclass('sweep') IS NULL").unwrap(), "t");
 }
