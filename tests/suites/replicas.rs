@@ -87,18 +87,17 @@ fn ends_complete(controller: &Controller) {
 #[test]
 fn a_controller_that_dies_hands_over() {
     let postgres = Postgres::start().unwrap();
-    let (mut world, second) = begun("handover", &postgres);
+    let (mut world, mut second) = begun("handover", &postgres);
     let first = postgres.query("SELECT DISTINCT controller_id FROM probe").unwrap();
-    let moved =
-        format!("SELECT count(*) FROM probe WHERE session_id IS NOT NULL AND controller_id <> '{first}'");
+    let of = |comparison: &str| {
+        let of = format!("session_id IS NOT NULL AND controller_id {comparison} '{first}'");
+        postgres.query(&format!("SELECT count(*) FROM probe WHERE {of}"))
+    };
     let rows = "SELECT count(*) FROM observation";
     world.controller.kill().unwrap();
     let died = Instant::now();
     let before: u32 = postgres.query(rows).unwrap().parse().unwrap();
-    wait_for("the probes at the other controller", SOON, || {
-        Ok((postgres.query(&moved)? == "3").then_some(()))
-    })
-    .unwrap();
+    wait_for("the probes at the other controller", SOON, || Ok((of("<>")? == "3").then_some(()))).unwrap();
     let connected = died.elapsed();
     wait_for("further results", SOON, || Ok((postgres.query(rows)?.parse::<u32>()? > before).then_some(())))
         .unwrap();
@@ -108,6 +107,14 @@ fn a_controller_that_dies_hands_over() {
         died.elapsed().as_secs_f32()
     );
     ends_complete(&second);
+    // One that says nothing any more, as a machine without power.
+    world.controller.restart().unwrap();
+    second.silence().unwrap();
+    let silent = Instant::now();
+    wait_for("the probes at the first controller", SOON, || Ok((of("=")? == "3").then_some(()))).unwrap();
+    println!("handed over {:.1} s after the other fell silent", silent.elapsed().as_secs_f32());
+    second.kill().unwrap();
+    world.online(3).unwrap();
 }
 
 #[test]
