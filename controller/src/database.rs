@@ -158,7 +158,7 @@ async fn first(posts: &mut Posts) -> Result<(Host, Present), DatabaseError> {
         {
             return Ok((host, present));
         }
-        let faults = posts.explain(&answers);
+        let faults = posts.explain(&answers, ToString::to_string);
         if Instant::now() >= give_up {
             return Err(DatabaseError::Unreachable { faults });
         }

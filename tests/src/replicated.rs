@@ -32,6 +32,8 @@ pub struct Replicated {
     standby: Server,
     /// The process of the standby that is held.
     receiver: Option<Pid>,
+    /// Holds a lock at the primary.
+    occupant: Option<Child>,
     _folder: tempfile::TempDir,
 }
 
@@ -59,7 +61,7 @@ impl Replicated {
         let from = primary.place.to_string_lossy().into_owned();
         standby.run("pg_basebackup", &["-h", &from, "-U", "sekisho", "-R", "-c", "fast", "-D", "data"])?;
         standby.start(&[])?;
-        let replicated = Self { primary, standby, receiver: None, _folder: folder };
+        let replicated = Self { primary, standby, receiver: None, occupant: None, _folder: folder };
         wait_for("a standby that follows", START, || {
             let states = replicated.primary("SELECT string_agg(sync_state, ',') FROM pg_stat_replication")?;
             Ok((states == "sync").then_some(()))
@@ -119,6 +121,21 @@ impl Replicated {
         self.primary.kill()?;
         // Going on, it would still read what waits in its socket.
         self.receiver.take().map_or(Ok(()), |receiver| Ok(kill(receiver, Signal::SIGKILL)?))
+    }
+
+    /// Locks a table of the primary, so that whoever asks for it waits.
+    ///
+    /// # Errors
+    /// It cannot be locked.
+    pub fn occupy(&mut self, table: &str) -> anyhow::Result<()> {
+        let mut command = Command::new("psql");
+        command.args(["-X", "-q", "-U", "sekisho", "-d", "postgres", "-h"]).arg(&self.primary.place);
+        command.arg("-c").arg(format!("LOCK TABLE {table}; SELECT pg_sleep(3600)"));
+        self.occupant = Some(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?);
+        let held = format!(
+            "SELECT count(*) FROM pg_locks WHERE relation = '{table}'::regclass AND mode = 'AccessExclusiveLock' AND granted"
+        );
+        wait_for("the lock", START, || Ok((self.primary(&held)? == "1").then_some(())))
     }
 
     /// Lets the primary fall silent: its connections stay, and nothing is answered any more.
@@ -221,6 +238,16 @@ fn children(process: u32) -> Vec<i32> {
     let path = format!("/proc/{process}/task/{process}/children");
     let list = fs::read_to_string(Path::new(&path)).unwrap_or_default();
     list.split_whitespace().filter_map(|process| process.parse().ok()).collect()
+}
+
+impl Drop for Replicated {
+    fn drop(&mut self) {
+        if let Some(mut occupant) = self.occupant.take() {
+            // The test is over: what it says counts for nothing.
+            occupant.kill().ok();
+            occupant.wait().ok();
+        }
+    }
 }
 
 impl Drop for Server {

@@ -47,6 +47,18 @@ pub(super) enum Fault {
     Old { timeline: i64, seen: i64 },
 }
 
+impl Fault {
+    /// The same for people who were not asked who they are.
+    pub(super) fn for_strangers(&self) -> String {
+        match self {
+            Self::Away(_) => "it cannot be asked; the log says why".to_owned(),
+            Self::Silent | Self::Standby | Self::ReadOnly | Self::OtherSystem | Self::Old { .. } => {
+                self.to_string()
+            }
+        }
+    }
+}
+
 /// What came of asking a server.
 pub(super) type Answer = Result<Server, Fault>;
 

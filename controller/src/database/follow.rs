@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    choice::{Present, choose},
+    choice::{Fault, Present, choose},
     hosts::Host,
     look::{Posts, describe},
 };
@@ -34,7 +34,7 @@ pub struct Standing {
     pub place: String,
     /// Goes up whenever connections from before are of no use any more.
     pub moves: u64,
-    /// Why nobody can be worked on, where that is so.
+    /// Why nobody can be worked on, where that is so. It names hosts and holds nothing that is not for everybody.
     pub fault: Option<String>,
     present: Present,
     /// Connections from before are of no use.
@@ -98,7 +98,16 @@ pub(super) async fn follow(mut posts: Posts, pool: PgPool, standing: watch::Send
         let chosen = choose(Some(&standing.borrow().present), &mut answers);
         match chosen.and_then(|present| posts.host(present.place).map(|host| (host, present))) {
             Some((host, present)) => arrive(&standing, &pool, host, present),
-            None => complain(&standing, posts.explain(&answers)),
+            None => {
+                let public = posts.explain(&answers, Fault::for_strangers);
+                if complain(&standing, public) {
+                    let faults = posts.explain(&answers, ToString::to_string);
+                    tracing::warn!(
+                        faults,
+                        "no host of the database can be worked on; looking on every second"
+                    );
+                }
+            }
         }
     }
 }
@@ -124,10 +133,9 @@ fn arrive(standing: &watch::Sender<Standing>, pool: &PgPool, host: &Host, presen
     });
 }
 
-fn complain(standing: &watch::Sender<Standing>, fault: String) {
-    let mut is_new = false;
-    standing.send_modify(|standing| is_new = standing.fault.replace(fault.clone()).is_none());
-    if is_new {
-        tracing::warn!(fault, "no host of the database can be worked on; looking on every second");
-    }
+/// Notes that nobody can be worked on, and says whether that is news.
+fn complain(standing: &watch::Sender<Standing>, fault: String) -> bool {
+    let mut is_news = false;
+    standing.send_modify(|standing| is_news = standing.fault.replace(fault).is_none());
+    is_news
 }

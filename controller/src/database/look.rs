@@ -62,10 +62,10 @@ impl Posts {
         answers
     }
 
-    /// Why nobody is worked on, server by server.
-    pub(super) fn explain(&self, answers: &[Answer]) -> String {
+    /// Why nobody is worked on, server by server, in these words.
+    pub(super) fn explain(&self, answers: &[Answer], words: impl Fn(&Fault) -> String) -> String {
         let faults = self.hosts.iter().zip(answers).filter_map(|(host, answer)| {
-            answer.as_ref().err().map(|fault| format!("{}: {fault}", host.place))
+            answer.as_ref().err().map(|fault| format!("{}: {}", host.place, words(fault)))
         });
         faults.collect::<Vec<_>>().join("; ")
     }
