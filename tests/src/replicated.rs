@@ -123,19 +123,18 @@ impl Replicated {
         self.receiver.take().map_or(Ok(()), |receiver| Ok(kill(receiver, Signal::SIGKILL)?))
     }
 
-    /// Locks a table of the primary, so that whoever asks for it waits.
+    /// Locks tables of the primary, so that whoever asks for one of them waits.
     ///
     /// # Errors
-    /// It cannot be locked.
-    pub fn occupy(&mut self, table: &str) -> anyhow::Result<()> {
+    /// They cannot be locked.
+    pub fn occupy(&mut self, tables: &[&str]) -> anyhow::Result<()> {
         let mut command = Command::new("psql");
         command.args(["-X", "-q", "-U", "sekisho", "-d", "postgres", "-h"]).arg(&self.primary.place);
-        command.arg("-c").arg(format!("LOCK TABLE {table}; SELECT pg_sleep(3600)"));
+        command.arg("-c").arg(format!("LOCK TABLE {}; SELECT pg_sleep(3600)", tables.join(", ")));
         self.occupant = Some(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?);
-        let held = format!(
-            "SELECT count(*) FROM pg_locks WHERE relation = '{table}'::regclass AND mode = 'AccessExclusiveLock' AND granted"
-        );
-        wait_for("the lock", START, || Ok((self.primary(&held)? == "1").then_some(())))
+        let held = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted
+                    AND relation IN (SELECT oid FROM pg_class WHERE relkind = 'r')";
+        wait_for("the lock", START, || Ok((self.primary(held)? == tables.len().to_string()).then_some(())))
     }
 
     /// Lets the primary fall silent: its connections stay, and nothing is answered any more.

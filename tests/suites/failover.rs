@@ -142,10 +142,10 @@ fn a_primary_that_falls_silent_holds_nobody_up() {
     world.probe("vlan10", DC_NETWORK).unwrap();
     world.online(1).unwrap();
     // A round and the probe's session are in the middle of something when it happens.
-    database.occupy("probe").unwrap();
+    database.occupy(&["probe", "sweep"]).unwrap();
     wait_for("work that waits", SOON, || {
-        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
-        Ok((database.primary(waiting)?.parse::<u32>()? >= 2).then_some(()))
+        let waiting = "SELECT count(DISTINCT relation) FROM pg_locks WHERE NOT granted";
+        Ok((database.primary(waiting)? == "2").then_some(()))
     })
     .unwrap();
     database.silence_primary().unwrap();
