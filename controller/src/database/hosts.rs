@@ -161,7 +161,9 @@ impl<'a> Parts<'a> {
 
     /// A URL for each host. What the query names replaces what stands before it, as in libpq.
     fn urls(&self) -> Result<Vec<String>, UrlError> {
-        let named = if self.hosts.is_empty() { list(self.authority) } else { self.hosts.clone() };
+        // Before the path an escaped comma is one of a directory's name.
+        let written = || self.authority.split(',').collect();
+        let named: Vec<&str> = if self.hosts.is_empty() { written() } else { self.hosts.clone() };
         let count = named.len();
         if count > MOST {
             return Err(UrlError::TooMany(count));
@@ -204,8 +206,8 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// Values of the query. Who writes them by program has the commas escaped.
 fn list(text: &str) -> Vec<&str> {
-    // The comma may be written as such, or escaped.
     text.split("%2C").flat_map(|part| part.split("%2c")).flat_map(|part| part.split(',')).collect()
 }
 
