@@ -67,6 +67,9 @@ async fn serve(
     let host = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
     services.set_channels(channels(config)?);
     let exporter = config.traces.clone().map(|traces| export(&services, traces, &host)).transpose()?;
+    if let Some(standing) = database.standing() {
+        services.set_standing(standing);
+    }
     services.register_controller(authority.certificate(), &host).await.context("register this controller")?;
     let token = tokens::admin(data)?;
     // Each controller has a token of its own, so that controllers on one database do not replace each other's.

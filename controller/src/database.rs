@@ -1,6 +1,10 @@
 //! The database: an operator's own PostgreSQL, or a private one that the controller runs.
 
+mod choice;
 pub mod cluster;
+mod follow;
+mod hosts;
+mod look;
 
 use std::{
     path::PathBuf,
@@ -8,14 +12,21 @@ use std::{
 };
 
 use sqlx::{
-    Connection, PgPool,
-    postgres::{PgConnectOptions, PgConnection, PgPoolOptions},
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio::sync::watch;
 
 use crate::{config::DatabaseUrl, data_dir::DataDir};
+use choice::{Present, choose};
 use cluster::{Cluster, ClusterError};
+use hosts::{Host, Hosts};
+use look::Posts;
 
-/// Connections of one controller.
+pub use follow::Standing;
+pub use hosts::UrlError;
+
+/// Connections of one controller, besides one to each host.
 const POOL: u32 = 20;
 /// How long a request waits for a connection before it fails.
 const ACQUIRE: Duration = Duration::from_secs(5);
@@ -29,6 +40,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct Database {
     pool: PgPool,
     cluster: Option<Cluster>,
+    standing: Option<watch::Receiver<Standing>>,
 }
 
 /// Why there is no database.
@@ -38,15 +50,17 @@ pub enum DatabaseError {
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     /// The URL cannot be read. Its text is not repeated: it may hold a password.
-    #[error("the database URL is not usable; it looks like postgres://USER:PASSWORD@HOST:5432/DATABASE")]
-    Url(#[source] sqlx::Error),
+    #[error(transparent)]
+    Url(#[from] UrlError),
     /// Nobody answers, or not as hoped.
-    #[error("cannot reach the database {place} for {} seconds; check that PostgreSQL runs there, and the user, password and database name in --database-url", PATIENCE.as_secs())]
+    #[error(
+        "no database to work on for {} seconds: {faults}; check that PostgreSQL runs there and takes writes, and the \
+         user, password and database name in --database-url",
+        PATIENCE.as_secs()
+    )]
     Unreachable {
-        /// Host, port and database, without the password.
-        place: String,
-        /// The last failure.
-        source: sqlx::Error,
+        /// Each host and port, and what is wrong there.
+        faults: String,
     },
     /// A migration failed.
     #[error("cannot bring the tables of the database up to date")]
@@ -63,25 +77,46 @@ impl Database {
         postgres_bin: Option<PathBuf>,
         data: &DataDir,
     ) -> Result<Self, DatabaseError> {
-        let (options, cluster) = match url {
-            Some(url) => (external(url).await?, None),
+        let database = match url {
+            Some(url) => Self::external(url).await?,
             None => {
                 let cluster = Cluster::start(data.postgres(), postgres_bin).await?;
-                (cluster.connect_options(), Some(cluster))
+                let pool = pool().connect_lazy_with(named(cluster.connect_options()));
+                Self { pool, cluster: Some(cluster), standing: None }
             }
         };
-        let pool = PgPoolOptions::new()
-            .max_connections(POOL)
-            .acquire_timeout(ACQUIRE)
-            .connect_lazy_with(options.application_name("sekisho"));
-        crate::store::migrate(&pool).await?;
-        Ok(Self { pool, cluster })
+        crate::store::migrate(&database.pool).await?;
+        Ok(database)
+    }
+
+    /// Waits until a host of the operator's database can be worked on, and follows it from there on.
+    async fn external(url: &DatabaseUrl) -> Result<Self, DatabaseError> {
+        let Hosts { list, ignored } = Hosts::parse(url.secret())?;
+        if !ignored.is_empty() {
+            tracing::warn!(
+                parameters = ignored.join(", "),
+                "unknown parameters of the database URL are ignored"
+            );
+        }
+        let mut posts = Posts::new(list);
+        let (host, present) = first(&mut posts).await?;
+        tracing::info!(database = host.place, timeline = present.server.timeline, "working on the database");
+        let (sender, standing) = watch::channel(Standing::new(&host, present));
+        let pool = follow::guard(pool(), &standing).connect_lazy_with(options(&host));
+        tokio::spawn(follow::follow(posts, pool.clone(), sender));
+        Ok(Self { pool, cluster: None, standing: Some(standing) })
     }
 
     /// The connections.
     #[must_use]
     pub const fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// Where the operator's database is; `None` for the private one.
+    #[must_use]
+    pub fn standing(&self) -> Option<watch::Receiver<Standing>> {
+        self.standing.clone()
     }
 
     /// Whether the controller runs the database itself.
@@ -101,27 +136,33 @@ impl Database {
     }
 }
 
-/// Waits until the operator's database answers.
-async fn external(url: &DatabaseUrl) -> Result<PgConnectOptions, DatabaseError> {
-    let options: PgConnectOptions = url.secret().parse().map_err(DatabaseError::Url)?;
-    let place = url.place();
+fn pool() -> PgPoolOptions {
+    PgPoolOptions::new().max_connections(POOL).acquire_timeout(ACQUIRE)
+}
+
+fn options(host: &Host) -> PgConnectOptions {
+    named(host.options.clone())
+}
+
+fn named(options: PgConnectOptions) -> PgConnectOptions {
+    options.application_name("sekisho")
+}
+
+/// Waits until a host can be worked on.
+async fn first(posts: &mut Posts) -> Result<(Host, Present), DatabaseError> {
     let give_up = Instant::now() + PATIENCE;
     loop {
-        let attempt = tokio::time::timeout(ACQUIRE, PgConnection::connect_with(&options)).await;
-        let error = match attempt {
-            Ok(Ok(connection)) => {
-                if let Err(error) = connection.close().await {
-                    tracing::debug!(%error, "closing the first connection");
-                }
-                return Ok(options);
-            }
-            Ok(Err(error)) => error,
-            Err(_) => sqlx::Error::PoolTimedOut,
-        };
-        if Instant::now() >= give_up {
-            return Err(DatabaseError::Unreachable { place, source: error });
+        let mut answers = posts.look().await;
+        let chosen = choose(None, &mut answers);
+        if let Some((host, present)) = chosen.and_then(|p| posts.host(p.place).map(|host| (host.clone(), p)))
+        {
+            return Ok((host, present));
         }
-        tracing::warn!(database = %place, %error, "cannot reach the database yet, trying again");
+        let faults = posts.explain(&answers, ToString::to_string);
+        if Instant::now() >= give_up {
+            return Err(DatabaseError::Unreachable { faults });
+        }
+        tracing::warn!(faults, "cannot work on the database yet, trying again");
         tokio::time::sleep(PAUSE).await;
     }
 }

@@ -34,6 +34,7 @@ mod secret;
 mod session;
 mod settings;
 mod span;
+mod standing;
 mod suggest;
 mod sweep;
 mod trace;
@@ -44,10 +45,10 @@ mod work;
 use std::sync::{Arc, OnceLock};
 
 use sqlx::{PgPool, Postgres, Transaction, pool::PoolConnection};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use uuid::Uuid;
 
-use crate::{metrics::Metrics, store::Named as _, traces::Traces};
+use crate::{database::Standing, metrics::Metrics, store::Named as _, traces::Traces};
 
 pub use crate::store::Event;
 pub use alert::{AlertState, AlertSummary};
@@ -106,6 +107,7 @@ struct Inner {
     vitals: health::Vitals,
     metrics: Metrics,
     channels: OnceLock<Vec<Channel>>,
+    standing: OnceLock<watch::Receiver<Standing>>,
     turns: budget::Turns,
     queue: budget::Queue,
     roster: Arc<roster::Roster>,
@@ -135,6 +137,7 @@ impl Services {
                 vitals: health::Vitals::default(),
                 metrics: Metrics::default(),
                 channels: OnceLock::new(),
+                standing: OnceLock::new(),
                 turns: budget::Turns::default(),
                 queue: budget::Queue::default(),
                 roster: Arc::default(),

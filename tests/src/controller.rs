@@ -170,6 +170,15 @@ impl Controller {
         Ok(())
     }
 
+    /// Lets it fall silent: its connections stay, and nothing is answered any more. It can only be killed then.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn silence(&self) -> anyhow::Result<()> {
+        let child = self.child.as_ref().context("the controller does not run")?;
+        Ok(kill(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGSTOP)?)
+    }
+
     /// `kill -9` of the controller's own PostgreSQL.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod probe;
 mod programs;
 mod prometheus;
 mod proxy;
+mod replicated;
 mod rotel;
 mod stranger;
 mod verdicts;
@@ -23,6 +24,7 @@ pub use probe::Probe;
 pub use programs::Programs;
 pub use prometheus::{Prometheus, complaints, promtool};
 pub use proxy::{Proxy, Severed};
+pub use replicated::Replicated;
 pub use rotel::{Collected, Rotel};
 pub use stranger::{
     Behaviour, Cut, Ended, Expectation, How, Mapper, Run, Say, Then, When, address_of, corpus_size, on_ground,

@@ -165,7 +165,8 @@ fn serve(folder: &Path) -> anyhow::Result<Child> {
     Ok(server.stderr(log).spawn()?)
 }
 
-fn binary(name: &str) -> anyhow::Result<PathBuf> {
+/// Where the newest PostgreSQL has a program.
+pub(crate) fn binary(name: &str) -> anyhow::Result<PathBuf> {
     let mut found: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
         .context("PostgreSQL is not installed: install the package postgresql")?
         .filter_map(|entry| Some(entry.ok()?.path().join("bin").join(name)))

@@ -122,8 +122,15 @@ impl World {
     /// It does not come to serve.
     pub fn further_controller(&self, name: &str, database: &str) -> anyhow::Result<Controller> {
         let file = self.path(CONFIG);
-        let arguments = ["--config", &file.to_string_lossy(), "--database-url", database];
-        Controller::start(self.programs.clone(), &self.path(name), &arguments)
+        self.further_controller_with(name, &["--config", &file.to_string_lossy(), "--database-url", database])
+    }
+
+    /// Another controller, with these arguments of `serve`.
+    ///
+    /// # Errors
+    /// It does not come to serve.
+    pub fn further_controller_with(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Controller> {
+        Controller::start(self.programs.clone(), &self.path(name), arguments)
     }
 
     /// Runs a sweep to its end and gives its summary.

@@ -55,7 +55,7 @@ async fn consider(services: &Services, mut shutdown: watch::Receiver<bool>) {
         if !has_ended && !is_due {
             continue;
         }
-        match round(services, is_due).await {
+        match services.unless_moved(round(services, is_due)).await {
             Ok(()) => {
                 last = last.filter(|_| !is_due).or_else(|| Some(Instant::now()));
                 outage.worked();
@@ -94,7 +94,7 @@ async fn send(services: Services, channel: String, mut shutdown: watch::Receiver
         tokio::select! {
             // What is on its way may arrive without being noted: it is sent again, with the same key.
             () = stopping(&mut shutdown) => return,
-            sent = services.deliver_notices(&channel) => match sent {
+            sent = services.unless_moved(services.deliver_notices(&channel)) => match sent {
                 Ok(_) => _ = outage.worked(),
                 Err(error) => outage.failed(&error),
             }

@@ -27,7 +27,9 @@ pub(super) async fn run(services: &Services, mut shutdown: watch::Receiver<bool>
             () = stopping(&mut shutdown) => break,
             result = listen(services, &mut outage) => if let Err(error) = result {
                 outage.failed(&error);
-            }
+            },
+            // The connection may be to a server that is silent for ever.
+            () = services.moved() => tracing::debug!("listening for events where the database is"),
         }
         services.note_listening(false);
         tokio::select! {

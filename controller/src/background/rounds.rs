@@ -35,7 +35,7 @@ pub(super) async fn run(services: &Services, mut shutdown: watch::Receiver<bool>
         let settled = since.elapsed() > services.settings().probe_grace;
         let is_slow = slow.is_none_or(|last: Instant| last.elapsed() > SLOW);
         let began = Instant::now();
-        let result = round(services, settled, is_slow).await;
+        let result = services.unless_moved(round(services, settled, is_slow)).await;
         services.note_round(result.is_ok(), began.elapsed());
         match result {
             Ok(()) => {
@@ -48,7 +48,7 @@ pub(super) async fn run(services: &Services, mut shutdown: watch::Receiver<bool>
                 if retired.is_none_or(|last: Instant| last.elapsed() > RETIRE) {
                     retired = Some(Instant::now());
                     // It waits for readers, and must not hold the rest up: the next time it may find none.
-                    if let Err(error) = services.retire().await {
+                    if let Err(error) = services.unless_moved(services.retire()).await {
                         tracing::warn!(
                             error = &error as &dyn std::error::Error,
                             "old results were not removed"

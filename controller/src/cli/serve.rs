@@ -28,7 +28,8 @@ const LOG: &str = "info,sqlx=warn";
     SEKISHO_DATABASE_URL=postgres://sekisho:PASSWORD@db.example/sekisho sekisho serve --data-dir /var/lib/sekisho"
 )]
 pub(super) struct ServeArgs {
-    /// Use this PostgreSQL database instead of a private one.
+    /// Use this PostgreSQL database instead of a private one. It may name several hosts, HOST:PORT,HOST:PORT: the one that takes
+    /// writes is worked on.
     #[arg(long, env = "SEKISHO_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<DatabaseUrl>,
     /// Where probes connect [default: 0.0.0.0:7443]. Port 0: any free one.

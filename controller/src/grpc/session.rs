@@ -91,8 +91,7 @@ impl From<Error> for End {
     }
 }
 
-/// A short outage of the database does not end a session as long as nothing is lost by it: what it kept from being done is
-/// put off.
+/// A short outage of the database does not end a session as long as nothing is lost by it: what it kept from being done is put off.
 fn is_put_off(result: Result<(), End>) -> Result<bool, End> {
     match result {
         Ok(()) => Ok(false),
@@ -127,7 +126,9 @@ impl Link {
                 drop(timeout(patience, self.outgoing.send(Err(status))).await);
             }
         }
-        if let Err(error) = Box::pin(self.services.close_session(&self.session)).await {
+        if let Err(error) =
+            self.services.unless_moved(Box::pin(self.services.close_session(&self.session))).await
+        {
             tracing::debug!(%probe, error = error.source(), "the session is left to be closed as stale");
         }
     }
@@ -137,7 +138,8 @@ impl Link {
     }
 
     async fn exchange(&mut self) -> Result<(), End> {
-        Box::pin(self.welcome()).await?;
+        let services = self.services.clone();
+        services.unless_moved(Box::pin(self.welcome())).await?;
         let (mut heard, mut looked) = (Instant::now(), Instant::now());
         // Trust came with the welcome. The rest is looked at once: what happened before the session had its seat did not ring.
         self.owed = Ring { trust: false, ..Ring::EVERYTHING };
@@ -165,9 +167,10 @@ impl Link {
                 }
                 Some(_permit) = &mut turn, if !waits => {
                     let ring = std::mem::take(&mut self.owed);
-                    let missed = Box::pin(self.heed(ring)).await?;
-                    let pause = if missed == Ring::default() { Duration::ZERO } else { LOOK_AGAIN };
-                    (self.owed, owed_from) = (self.owed.and(missed), Instant::now() + pause);
+                    owed_from = Instant::now();
+                    if is_put_off(services.unless_moved(Box::pin(self.heed(ring))).await)? {
+                        (self.owed, owed_from) = (self.owed.and(ring), Instant::now() + LOOK_AGAIN);
+                    }
                 }
                 () = sleep_until(owed_from), if is_owed && waits => {
                     turn.set(self.services.turn_to_look().fuse());
@@ -175,7 +178,8 @@ impl Link {
                 message = self.incoming.message() => match message {
                     Ok(Some(message)) => {
                         // In memory of its own, like all that a session seldom does: of thousands most are idle.
-                        Box::pin(self.answer(message)).await?;
+                        // What was not answered ends the session: the probe sends it again, to whom it reaches.
+                        services.unless_moved(Box::pin(self.answer(message))).await?;
                         heard = Instant::now();
                     }
                     Ok(None) | Err(_) => return Ok(()),
@@ -278,27 +282,20 @@ impl Link {
         self.send(Out::Ack(v1::Ack { batch: batch.batch })).await
     }
 
-    /// Looks at what was rung for, and gives back what an outage of the database kept it from.
-    async fn heed(&mut self, ring: Ring) -> Result<Ring, End> {
-        if ring.revoked {
-            return Err(End::Told(Status::permission_denied(format!(
-                "probe {} is revoked",
-                self.session.probe
-            ))));
-        }
-        let mut missed = Ring::default();
+    /// Looks at what was rung for.
+    async fn heed(&mut self, ring: Ring) -> Result<(), End> {
         if ring.trust {
-            missed.trust = is_put_off(self.trust().await)?;
+            self.trust().await?;
         }
         // A controller that cannot read the plans says nothing of them: the probe goes by those that it holds.
         if ring.plans {
-            missed.plans = is_put_off(self.plan().await)?;
+            self.plan().await?;
         }
         let most = self.services.settings().jobs_per_probe;
         if ring.work || ring.queued && self.open.len() < usize::try_from(most).unwrap_or(usize::MAX) {
-            missed.work = is_put_off(self.work().await)?;
+            self.work().await?;
         }
-        Ok(missed)
+        Ok(())
     }
 
     async fn trust(&self) -> Result<(), End> {

@@ -80,14 +80,18 @@ impl Trust {
     }
 
     async fn refresh(&mut self, read_trust: bool, read_revoked: bool) {
-        let mut result = Ok(());
-        if read_revoked {
-            result = self.services.revoked_certificates().await.map(|serials| self.verifier.revoke(serials));
-        }
-        if read_trust && result.is_ok() {
-            result = self.services.trust().await.map(|trusted| self.replace(trusted));
-        }
+        let result = self.services.unless_moved(self.read(read_trust, read_revoked)).await;
         self.tell(&result);
+    }
+
+    async fn read(&self, trust: bool, revoked: bool) -> Result<(), Error> {
+        if revoked {
+            self.verifier.revoke(self.services.revoked_certificates().await?);
+        }
+        if trust {
+            self.replace(self.services.trust().await?);
+        }
+        Ok(())
     }
 
     fn replace(&self, trusted: Vec<Vec<u8>>) {

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `process` | never: it answers | |
 //! | `background-loop` | no round has ended, well or badly, for ten ticks and at least 10 s | |
-//! | `database` | it does not answer within 2 s | |
+//! | `database` | it does not answer within 2 s | its `synchronous_commit` is off |
 //! | `migrations` | some have not run | a newer version has run some that this one does not know |
 //! | `clock` | | it differs from the database's by more than 5 s |
 //! | `blocks` | no block of job numbers is ready beyond the one in use | none was begun for more than a day |
@@ -185,13 +185,32 @@ impl Services {
         let failed = |detail| vec![HealthCheck::new("database", HealthStatus::Failed, detail)];
         match tokio::time::timeout(PATIENCE, look).await {
             Ok(Ok((asked, answered, look))) => {
-                let detail = format!("answered in {} ms", start.elapsed().as_millis());
-                let answer = HealthCheck::new("database", HealthStatus::Ok, detail);
+                let answer = self.answered(start.elapsed(), &look);
                 let offset = offset(asked, answered, look.now.to_jiff());
                 vec![answer, migrations(&look.migrations), clock(offset), blocks(&look)]
             }
-            Ok(Err(error)) => failed(error.to_string()),
-            Err(_) => failed(format!("no answer within {} s", PATIENCE.as_secs())),
+            Ok(Err(error)) => failed(self.with_faults(error.to_string())),
+            Err(_) => failed(self.with_faults(format!("no answer within {} s", PATIENCE.as_secs()))),
+        }
+    }
+
+    fn answered(&self, after: Duration, look: &Look) -> HealthCheck {
+        let place = self.standing().map(|standing| format!("{} ", standing.place)).unwrap_or_default();
+        let answered = format!("{place}answered in {} ms", after.as_millis());
+        if look.synchronous_commit == "off" {
+            let detail = format!(
+                "{answered}, but synchronous_commit is off there: what probes were told to be safe may be lost in a crash"
+            );
+            return HealthCheck::new("database", HealthStatus::Warning, detail);
+        }
+        HealthCheck::new("database", HealthStatus::Ok, answered)
+    }
+
+    /// Where hosts are followed: what is wrong with each of them.
+    fn with_faults(&self, failure: String) -> String {
+        match self.standing().and_then(|standing| standing.fault) {
+            Some(fault) => format!("{failure}: {fault}"),
+            None => failure,
         }
     }
 
@@ -256,7 +275,14 @@ mod tests {
 
     fn look(ready: i64, block_seconds: Option<f64>) -> Look {
         let now = Timestamp::UNIX_EPOCH;
-        Look { now: jiff_sqlx::ToSqlx::to_sqlx(now), migrations: Vec::new(), ready, block_seconds }
+        let synchronous_commit = "on".to_owned();
+        Look {
+            now: jiff_sqlx::ToSqlx::to_sqlx(now),
+            migrations: Vec::new(),
+            ready,
+            block_seconds,
+            synchronous_commit,
+        }
     }
 
     #[test]

@@ -27,12 +27,23 @@ impl StdError for Error {
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// The database is at another host, and nobody waits for what was asked of the first one.
+    pub(crate) fn moved() -> Self {
+        let moved =
+            std::io::Error::new(std::io::ErrorKind::ConnectionAborted, "the database is at another host");
+        Self { operation: "waiting for an answer", source: sqlx::Error::Io(moved) }
+    }
+
     /// Whether the database is away, so that the same statement may work later.
     pub(crate) fn is_outage(&self) -> bool {
         // 08: connection, 53: resources, 57: operator intervention, 58: system; 40: lost a race and may try again.
         const CLASSES: [&str; 5] = ["08", "53", "57", "58", "40"];
+        // A primary that has become a standby, or is being kept from writing: another one takes its place.
+        const READ_ONLY: &str = "25006";
         if let sqlx::Error::Database(error) = &self.source {
-            return error.code().is_some_and(|code| CLASSES.iter().any(|class| code.starts_with(class)));
+            return error.code().is_some_and(|code| {
+                code == READ_ONLY || CLASSES.iter().any(|class| code.starts_with(class))
+            });
         }
         matches!(
             &self.source,

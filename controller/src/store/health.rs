@@ -16,6 +16,8 @@ pub(crate) struct Look {
     pub(crate) ready: i64,
     /// Since when the newest block is used.
     pub(crate) block_seconds: Option<f64>,
+    /// Whether a commit waits until it is safe.
+    pub(crate) synchronous_commit: String,
 }
 
 /// Looks at the database.
@@ -24,7 +26,8 @@ pub(crate) async fn look(connection: &mut PgConnection) -> Result<Look> {
         "SELECT clock_timestamp() AS now,
                 ARRAY (SELECT version FROM _sqlx_migrations WHERE success ORDER BY version) AS migrations,
                 (SELECT count(*) FROM block WHERE began_at IS NULL) AS ready,
-                (SELECT extract(epoch FROM now() - max(began_at))::float8 FROM block) AS block_seconds",
+                (SELECT extract(epoch FROM now() - max(began_at))::float8 FROM block) AS block_seconds,
+                current_setting('synchronous_commit') AS synchronous_commit",
     )
     .fetch_one(connection)
     .await

@@ -334,7 +334,8 @@ fn two_controllers_on_one_database_trust_each_other() {
     let (first_place, second_place) = (Place::new(), Place::new());
     let first = Controller::start(&first_place, &[]);
     let run = first_place.data().join("postgres/run");
-    let url = format!("postgres://sekisho@{}/sekisho", run.to_str().unwrap().replace('/', "%2F"));
+    let run = run.to_str().unwrap().replace('/', "%2F").replace(',', "%2C");
+    let url = format!("postgres://sekisho@{run}/sekisho");
     let second = Controller::start(&second_place, &["--database-url", &url]);
     assert!(second_place.postmaster().is_none());
 

@@ -67,3 +67,14 @@ async fn an_outage_of_the_database_makes_a_controller_unready_and_not_dead() {
     let alive = services.liveness();
     assert!(alive.ok && names(&alive) == ["process", "background-loop"], "{alive:?}");
 }
+
+#[tokio::test]
+async fn a_database_that_may_forget_what_it_answered_is_told() {
+    let pool = crate::cluster::shared().database().await;
+    let options = (*pool.connect_options()).clone().options([("synchronous_commit", "off")]);
+    let pool = sqlx::postgres::PgPoolOptions::new().connect_lazy_with(options);
+    let controller = Controller::on(pool, settings()).await;
+    let check = controller.services.health().await.checks.swap_remove(0);
+    assert_eq!((check.name.as_str(), check.status), ("database", HealthStatus::Warning), "{check:?}");
+    assert!(check.detail.contains("synchronous_commit is off"), "{check:?}");
+}

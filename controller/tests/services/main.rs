@@ -27,6 +27,7 @@ mod budgets;
 mod change_request;
 mod channels;
 mod checks;
+mod citus;
 mod comparison;
 mod dispatch;
 mod enrolment;

@@ -1,11 +1,11 @@
-use sekisho::service::{Settings, SweepRef};
+use sekisho::service::{Error, Settings, SweepRef};
 use sekisho_model::SweepState;
 use sekisho_proto::v1::{controller_message::Message as Out, probe_message::Message as In};
 use tonic::Code;
 
 use crate::{
     cluster::Cluster,
-    fleet::{LISTED, operator, wait_for},
+    fleet::{Controller, LISTED, operator, ports, settings, wait_for},
     link::observations,
     link_support::Listening,
 };
@@ -58,4 +58,18 @@ async fn a_session_lives_through_a_short_outage() {
     wait_for("the controller to be well again", || async { services.health().await.ok.then_some(()) }).await;
     listening.controller.run().await;
     assert_eq!(link.job().await.tasks.len(), 24);
+}
+
+#[tokio::test]
+async fn a_database_that_takes_no_writes_any_more_is_an_outage() {
+    let controller = Controller::new(settings()).await;
+    controller.apply(LISTED).await;
+    let read_only = [("default_transaction_read_only", "on")];
+    controller.pool.set_connect_options((*controller.pool.connect_options()).clone().options(read_only));
+    // What is connected goes on as it was, and has to go.
+    while let Some(connection) = controller.pool.try_acquire() {
+        connection.close().await.unwrap();
+    }
+    let refused = controller.services.start_sweep(&operator(), ports()).await.unwrap_err();
+    assert!(matches!(refused, Error::Unavailable(_)), "{refused:?}");
 }

@@ -31,6 +31,9 @@ use crate::{
 const OUTGOING: usize = 32;
 /// Time for Welcome, and for the transport to take a message.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Silence of the controller that ends a session, in halves of a heartbeat: it answers each one. Two may be late, and with the
+/// usual heartbeat of 5 s the probe is at another controller within 15 s.
+const SILENT_HALVES: u32 = 5;
 /// A batch is closed when it has this many bytes, so that it stays under the limit of a message.
 const BATCH_BYTES: usize = limits::MESSAGE_BYTES / 2;
 /// Most bytes around an observation in a batch: a tag and a length.
@@ -184,6 +187,7 @@ impl Session<'_> {
         let renewal = tokio::time::sleep(renew);
         tokio::pin!(renewal);
         loop {
+            let silent = self.heard + self.heartbeat * SILENT_HALVES / 2;
             let may_send =
                 self.in_flight.len() < limits::BATCHES_IN_FLIGHT && held.borrow().last > self.cursor;
             tokio::select! {
@@ -198,6 +202,9 @@ impl Session<'_> {
                 () = std::future::ready(()), if may_send => self.send_batch().await?,
                 changed = held.changed(), if !may_send => changed.context("the spool has ended")?,
                 changed = ends.changed() => changed.context("the jobs have ended")?,
+                () = tokio::time::sleep_until(silent) => {
+                    bail!("nothing was heard from the controller for {:.0} s", self.heard.elapsed().as_secs_f32());
+                }
                 () = &mut renewal => {
                     match self.renew().await {
                         Ok(()) => return Ok(End::Renewed),
@@ -218,9 +225,6 @@ impl Session<'_> {
     }
 
     async fn beat(&mut self) -> anyhow::Result<()> {
-        if self.heard.elapsed() > self.heartbeat * 3 {
-            bail!("nothing was heard from the controller for {:.0} s", self.heard.elapsed().as_secs_f32());
-        }
         self.sequence += 1;
         let held = self.agent.spool.held().borrow().clone();
         if held.failure.is_some() || self.checked.is_none_or(|last| last.elapsed() > CHECK_DISK) {
