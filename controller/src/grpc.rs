@@ -10,8 +10,6 @@ mod peer;
 mod session;
 mod status;
 
-use std::time::Duration;
-
 use sekisho_proto::{
     limits::MESSAGE_BYTES,
     v1::{enrolment_server::EnrolmentServer, fleet_server::FleetServer},
@@ -35,10 +33,5 @@ pub fn router(services: Services, shutdown: watch::Receiver<bool>) -> Router {
     let fleet = FleetServer::new(fleet::Fleet::new(services, shutdown))
         .max_decoding_message_size(MESSAGE_BYTES)
         .max_encoding_message_size(MESSAGE_BYTES);
-    Server::builder()
-        .max_concurrent_streams(STREAMS_PER_CONNECTION)
-        .http2_keepalive_interval(Some(Duration::from_secs(20)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
-        .add_service(enrolment)
-        .add_service(fleet)
+    Server::builder().max_concurrent_streams(STREAMS_PER_CONNECTION).add_service(enrolment).add_service(fleet)
 }

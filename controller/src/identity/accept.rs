@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -121,6 +122,9 @@ async fn shake_hands(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
     }
+    if let Err(error) = keep_alive(&stream) {
+        tracing::debug!(%peer, %error, "cannot set TCP keepalive");
+    }
     match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
         Ok(Ok(stream)) => {
             let place = crowd.enter(client(&stream));
@@ -134,6 +138,15 @@ async fn shake_hands(
         Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
         Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
     }
+}
+
+/// Lets the kernel find out that a peer is gone. Of thousands of connections it costs nothing here, as questions of our own would; a
+/// session notices by missing heartbeats, and sooner.
+fn keep_alive(stream: &TcpStream) -> nix::Result<()> {
+    setsockopt(stream, sockopt::KeepAlive, &true)?;
+    setsockopt(stream, sockopt::TcpKeepIdle, &60)?;
+    setsockopt(stream, sockopt::TcpKeepInterval, &20)?;
+    setsockopt(stream, sockopt::TcpKeepCount, &3)
 }
 
 fn client(stream: &TlsStream<TcpStream>) -> Client {

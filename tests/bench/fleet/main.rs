@@ -254,6 +254,8 @@ async fn night(controller: &Controller, postgres: &Postgres, fleet: &Fleet, run:
         let gaps = controller.cli(&["gaps", "--sweep", sweep, "--format", "json"]).unwrap();
         assert!(!gaps.stdout.is_empty(), "{}", String::from_utf8_lossy(&gaps.stderr));
     }
+    let resident = Cost::of(controller, postgres).resident as f64 / 1e6;
+    println!("night {night}: the controller has {resident:.0} MB");
     println!(
         "night {night}: compared in {:.1} s, {changes} changes; {:.1} s from the start to the last answer",
         comparing.elapsed().as_secs_f64(),
