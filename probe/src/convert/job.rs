@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{clipped, uuid};
 use crate::{
-    runner::{Shares, Target, Task},
+    runner::{Lanes, Shares, Target, Task},
     vantage::Request,
 };
 
@@ -22,6 +22,8 @@ pub(crate) struct Job {
     /// Heartbeat from which `within` counts; `None`: from now.
     pub(crate) heartbeat: Option<u64>,
     pub(crate) shares: Shares,
+    /// Those of a planned job are the other jobs' of its run as well.
+    pub(crate) lanes: Lanes,
     pub(crate) targets: Vec<Target>,
     pub(crate) tasks: Vec<JobTask>,
 }
@@ -73,6 +75,7 @@ pub(crate) fn job(job: v1::Job) -> Result<Job, String> {
         autonomous: false,
         heartbeat: job.heartbeat,
         shares: Shares { targets: shares, link: (job.link_rate > 0).then_some(job.link_rate) },
+        lanes: Lanes::default(),
         targets: known,
         tasks,
     })
