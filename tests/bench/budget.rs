@@ -303,6 +303,7 @@ fn hello() -> Hello {
         clock: None,
         spooled: 0,
         keeps_shares: true,
+        keeps_plan_shares: true,
     }
 }
 

@@ -30,6 +30,15 @@ impl Controller {
         )
         .await;
         self.change("DELETE FROM plan WHERE number > (SELECT min(number) FROM plan)").await;
+        self.change(
+            "WITH night AS (SELECT id FROM plan_run WHERE due_at = (SELECT min(due_at) FROM plan_run)), moved AS (
+                 UPDATE plan_run SET due_at = due_at - interval '1 day', start_at = start_at - interval '1 day',
+                        end_at = end_at - interval '1 day', until_at = until_at - interval '1 day'
+                 WHERE id IN (SELECT id FROM night))
+             UPDATE share SET from_at = from_at - interval '1 day', until_at = until_at - interval '1 day'
+             WHERE probe_id = '00000000-0000-0000-0000-000000000000'",
+        )
+        .await;
         self.not_looked_for(minutes + 2).await;
     }
 

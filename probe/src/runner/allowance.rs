@@ -300,7 +300,9 @@ mod tests {
     fn a_syn_under_an_allowance_ends_before_the_kernel_repeats_it() {
         let shares = |targets: &[(IpAddr, u32)], link| Shares { targets: targets.to_vec(), link };
         let began = std::time::Instant::now();
-        let of = |shares| Allowance::new(&shares, Duration::from_secs(60), began, &Lanes::default()).syn_life(ADDRESS);
+        let of = |shares| {
+            Allowance::new(&shares, Duration::from_secs(60), began, &Lanes::default()).syn_life(ADDRESS)
+        };
         assert_eq!(of(shares(&[], None)), None);
         assert_eq!(of(shares(&[(ADDRESS, 1)], None)), Some(SYN_LIFE));
         assert_eq!(of(shares(&[], Some(5))), Some(SYN_LIFE));
