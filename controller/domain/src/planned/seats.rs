@@ -275,6 +275,31 @@ impl Seats {
         seat.checked_div(self.seats).filter(|slot| *slot < self.slots)
     }
 
+    /// The same in words, with the seats that are taken and the rates to targets.
+    #[must_use]
+    pub fn words(self, taken: u32, rates: impl IntoIterator<Item = u32>) -> String {
+        let (least, most) =
+            rates.into_iter().fold((u32::MAX, 0), |(least, most), rate| (least.min(rate), most.max(rate)));
+        let rate = match (least, most) {
+            (_, 0) => String::new(),
+            (least, most) if least == most => {
+                format!(", each with {most} new attempts per second to a target")
+            }
+            (least, most) => format!(", each with {least} to {most} new attempts per second to a target"),
+        };
+        let when = match self.slots {
+            1 => "all in the whole window".to_owned(),
+            slots => format!(
+                "{} at a time, in {slots} turns of {} s, {} s apart since clocks drift",
+                self.seats,
+                self.slot.as_secs(),
+                self.gap.as_secs()
+            ),
+        };
+        let full = if taken >= self.room() { "; no further probe is given it" } else { "" };
+        format!("probes run it by themselves, {when}: {taken} of {} seats are taken{rate}{full}", self.room())
+    }
+
     /// When a slot begins and ends, after the start of the window.
     #[must_use]
     pub fn span(self, slot: u32) -> (Duration, Duration) {

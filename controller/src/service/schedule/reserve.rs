@@ -272,6 +272,22 @@ impl Services {
     }
 }
 
+/// What becomes of a run when no controller is there, in a line; `None`: it is not planned yet, or under way.
+pub(super) async fn alone(
+    connection: &mut PgConnection,
+    schedule: &str,
+    due: Timestamp,
+) -> Result<Option<String>> {
+    let Some(plan) = store::plan::of_run(connection, schedule, due).await? else { return Ok(None) };
+    if let Some(why) = plan.withheld {
+        return Ok(Some(format!("it does not take place: {why}")));
+    }
+    let Some(run) = plan_run::find(connection, schedule, due).await? else { return Ok(None) };
+    let rates = plan_run::rates(connection, run.id).await?;
+    let to_targets = rates.iter().filter(|rate| rate.address.is_some()).map(|rate| whole(rate.each));
+    Ok(Some(run.cut().words(count(run.taken), to_targets)))
+}
+
 fn new_run(plan: &Plan, window: Window, seats: Seats) -> NewPlanRun {
     let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
     NewPlanRun {

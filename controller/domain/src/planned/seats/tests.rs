@@ -92,6 +92,24 @@ fn what_does_not_fit_says_why() {
 }
 
 #[test]
+fn it_says_in_a_line_what_a_night_uses() {
+    let words = |probes, taken| {
+        let (seats, rates) =
+            Seats::lay_out(night(probes), &[target(200), Need { useful: 9, ..target(200) }]).unwrap();
+        seats.words(taken, rates.iter().map(|rate| rate.each))
+    };
+    assert_eq!(
+        words(3, 2),
+        "probes run it by themselves, all in the whole window: 2 of 7 seats are taken, each with 9 to 14 new attempts per second to a target"
+    );
+    assert_eq!(
+        words(200, 252),
+        "probes run it by themselves, 84 at a time, in 3 turns of 2193 s, 310 s apart since clocks drift: 252 of 252 seats are taken, \
+         each with 1 new attempts per second to a target; no further probe is given it"
+    );
+}
+
+#[test]
 fn clocks_may_drift_for_three_days_and_the_window() {
     assert_eq!(doubt(HOURS), Duration::from_secs(154));
     assert_eq!(gap(HOURS), Duration::from_secs(310));
