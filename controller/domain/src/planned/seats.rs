@@ -162,8 +162,8 @@ pub enum Misfit {
     },
     /// Others have it.
     #[error(
-        "what may be planned ahead of the budget of {of}, half of {budget}, is reserved for other runs at that time, or all of it is lent: let the \
-         schedules run at different times, or make the budget larger"
+        "what may be planned ahead of the budget of {of}, half of {budget}, is reserved for other runs at that time (or for what probes may \
+         hold of a plan that was withdrawn), or all of it is lent: let schedules run at different times, or make the budget larger"
     )]
     Taken {
         /// Of what.
