@@ -372,6 +372,40 @@ async fn night(
     ExitCode::from(u8::from(!good))
 }
 
+/// Probes that are to be connected.
+struct Probes {
+    run: Run,
+    to: SocketAddr,
+    reachable: watch::Receiver<bool>,
+    counts: Arc<Counts>,
+}
+
+impl Probes {
+    async fn connect(self, controllers: &[Services; 2], actor: &Actor) -> JoinSet<()> {
+        let mut ids = HashMap::new();
+        for number in 0..self.run.probes {
+            ids.insert(number, enrolled(&controllers[0], actor, &format!("v{number}")).await);
+        }
+        let mut probes = JoinSet::new();
+        for (number, id) in ids {
+            let services = controllers[number % 2].clone();
+            let session = services.open_session(id, &hello()).await.unwrap();
+            let probe = Probe {
+                run: self.run,
+                number,
+                session,
+                services,
+                engine: Engine::new(Rates::default(), IcmpAccess::None),
+                to: self.to,
+                controllers: self.reachable.clone(),
+                counts: self.counts.clone(),
+            };
+            probes.spawn(probe.live());
+        }
+        probes
+    }
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let run = Run::of_arguments();
@@ -392,27 +426,9 @@ async fn main() -> ExitCode {
         true => Some(planned::held(run, &controllers[0], &actor).await),
         false => None,
     };
-    let mut ids = HashMap::new();
-    for number in 0..run.probes {
-        ids.insert(number, enrolled(&controllers[0], &actor, &format!("v{number}")).await);
-    }
-    tell("probes are enrolled");
-    let mut probes = JoinSet::new();
-    for (number, id) in ids {
-        let services = controllers[number % 2].clone();
-        let session = services.open_session(id, &hello()).await.unwrap();
-        let probe = Probe {
-            run,
-            number,
-            session,
-            services,
-            engine: Engine::new(Rates::default(), IcmpAccess::None),
-            to: target.address,
-            controllers: reachable.clone(),
-            counts: counts.clone(),
-        };
-        probes.spawn(probe.live());
-    }
+    let probes = Probes { run, to: target.address, reachable, counts: counts.clone() };
+    let mut probes = probes.connect(&controllers, &actor).await;
+    tell("probes are connected");
     for _ in 0..run.sweeps {
         let request = SweepRequest { profile: Some("bench".to_owned()), ..SweepRequest::default() };
         controllers[0].start_sweep(&actor, request).await.unwrap();

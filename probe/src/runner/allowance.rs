@@ -244,7 +244,8 @@ mod tests {
         let engines = [within(20), within(30)];
         let mut attempts = tokio::task::JoinSet::new();
         let began = Instant::now();
-        for engine in engines.iter().cycle().take(22).cloned() {
+        for engine in engines.iter().cycle().take(22) {
+            let engine = engine.clone();
             attempts.spawn(async move {
                 engine.admit(ADDRESS).await;
                 began.elapsed()

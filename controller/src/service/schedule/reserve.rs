@@ -1,6 +1,8 @@
 //! What coming runs reserve of budgets, so that probes may run them by themselves. How it is cut is decided in
 //! [`sekisho_domain::planned::seats`].
 
+mod window;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -12,9 +14,9 @@ use sekisho_domain::{
     inventory::Schedule,
     planned::{
         PlannedId,
-        seats::{Misfit, Need, Night, Rate, Seats, guard},
+        seats::{Misfit, Need, Night, Rate, Seats},
     },
-    schedule::{Run, Timetable},
+    schedule::Timetable,
 };
 use sekisho_model::rates::Rates;
 use sqlx::{Connection as _, PgConnection};
@@ -30,6 +32,7 @@ use crate::{
         schedule::Standing,
     },
 };
+use window::Window;
 
 /// The number under which parts of budgets are reserved for a run.
 fn number_of(run: i64) -> Result<Uuid> {
@@ -59,42 +62,6 @@ impl PlanRun {
 
     fn window(&self) -> Window {
         Window { start: self.start_at.to_jiff(), end: self.end_at.to_jiff() }
-    }
-}
-
-/// From when until when probes may be at work.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Window {
-    start: Timestamp,
-    end: Timestamp,
-}
-
-impl Window {
-    fn length(self) -> Duration {
-        Duration::try_from(self.end.duration_since(self.start)).unwrap_or_default()
-    }
-
-    /// From when until when that counts: by their clocks it may be earlier and later.
-    fn counts(self) -> (Timestamp, Timestamp) {
-        let guard = guard(self.length());
-        (
-            self.start.saturating_sub(guard).unwrap_or(self.start),
-            self.end.saturating_add(guard).unwrap_or(self.end),
-        )
-    }
-
-    /// Of a run that ends before the next one of its schedule begins, by whatever clock.
-    fn of(plan: &Plan, table: &Timetable) -> Fit<Self> {
-        let (start, deadline) = (plan.start_at.to_jiff(), plan.deadline.to_jiff());
-        let whole = Self { start, end: deadline };
-        let Some(next) = table.next(start, 1).first().map(|run: &Run| run.start) else { return Ok(whole) };
-        let apart = guard(whole.length()).saturating_mul(2);
-        let latest = next.saturating_sub(apart).unwrap_or(start);
-        if latest <= start {
-            let seconds = next.duration_since(start).unsigned_abs().as_secs();
-            return Err(Misfit::Soon(seconds));
-        }
-        Ok(Self { start, end: deadline.min(latest) })
     }
 }
 
