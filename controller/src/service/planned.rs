@@ -88,20 +88,27 @@ impl Services {
         } else {
             HashSet::new()
         };
-        let places = self.places(&mut connection, session, &rows).await?;
+        let runs = rows.iter().filter_map(|row| row.run).collect();
+        let seats = self.seats(&mut connection, session, runs).await?;
+        let missing = rows.iter().zip(&ids).filter(|(_, id)| !held.contains(id));
+        let wanted: BTreeSet<i64> = missing.filter_map(|(row, _)| row.run).collect();
+        let wanted = wanted.iter().filter_map(|run| Some((*run, *seats.get(run)?))).collect();
+        let places = self.places(&mut connection, session, &wanted).await?;
         let mut ahead = Ahead::default();
         let (mut new, mut given) = (Vec::new(), BTreeSet::new());
         for (row, id) in rows.into_iter().zip(ids).filter(|(_, id)| !settled.contains(id)) {
             let is_held = held.contains(&id);
+            // What a probe got before anything was reserved, and may be at work with, is left to it.
+            let may_hold = row.is_due || row.run.is_some_and(|run| seats.contains_key(&run));
             let order = match row.run.and_then(|run| places.get(&run)) {
-                Some(_) if is_held => None,
-                Some(place) => match self.planned(&mut connection, session, id, &row, place).await? {
-                    Some(order) => Some(order),
-                    None => continue,
-                },
-                // What a probe got before anything was reserved, and may be at work with, is left to it.
-                None if is_held && row.is_due => None,
-                None => continue,
+                _ if is_held && may_hold => None,
+                Some(place) if !is_held => {
+                    match self.planned(&mut connection, session, id, &row, place).await? {
+                        Some(order) => Some(order),
+                        None => continue,
+                    }
+                }
+                Some(_) | None => continue,
             };
             ahead.hold.insert(id);
             if row.is_begun {

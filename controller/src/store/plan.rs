@@ -51,11 +51,13 @@ pub(crate) struct Plan {
     pub(crate) given_at: Option<Timestamp>,
     /// Why probes are not given it.
     pub(crate) withheld: Option<String>,
+    /// Whether its time has come.
+    pub(crate) is_due: bool,
 }
 
 /// The plans of a schedule whose runs nobody has begun, by time.
 pub(crate) async fn coming(connection: &mut PgConnection, schedule: &str) -> Result<Vec<Plan>> {
-    sqlx::query_as("SELECT * FROM plan WHERE schedule = $1 AND sweep_id IS NULL ORDER BY due_at")
+    sqlx::query_as("SELECT *, start_at <= now() AS is_due FROM plan WHERE schedule = $1 AND sweep_id IS NULL ORDER BY due_at")
         .bind(schedule)
         .fetch_all(connection)
         .await
@@ -86,7 +88,7 @@ pub(crate) async fn of_run(
     schedule: &str,
     due: jiff::Timestamp,
 ) -> Result<Option<Plan>> {
-    sqlx::query_as("SELECT * FROM plan WHERE schedule = $1 AND due_at = $2 AND sweep_id IS NULL")
+    sqlx::query_as("SELECT *, start_at <= now() AS is_due FROM plan WHERE schedule = $1 AND due_at = $2 AND sweep_id IS NULL")
         .bind(schedule)
         .bind(due.to_sqlx())
         .fetch_optional(connection)
@@ -96,7 +98,7 @@ pub(crate) async fn of_run(
 
 /// The plan by which a sweep was begun.
 pub(crate) async fn of_sweep(connection: &mut PgConnection, sweep: i64) -> Result<Option<Plan>> {
-    sqlx::query_as("SELECT * FROM plan WHERE sweep_id = $1")
+    sqlx::query_as("SELECT *, start_at <= now() AS is_due FROM plan WHERE sweep_id = $1")
         .bind(sweep)
         .fetch_optional(connection)
         .await

@@ -313,7 +313,12 @@ async fn plans_go_over_the_wire_signed_and_once() {
     let (probe, identity) = listening.enrol("vlan20").await;
     let cron = cron_ago(controller, 10).await;
     controller.apply_schedules(&[schedule("nightly", &cron, "")]).await;
-    controller.services.plan_ahead().await.unwrap();
+    // The controller that listens does it as well, and may be about it.
+    crate::fleet::wait_for("the nights to be planned", async || {
+        controller.services.plan_ahead().await.unwrap();
+        (controller.count("SELECT count(*) FROM plan_run").await == 3).then_some(())
+    })
+    .await;
     let mut link = listening.session(&identity, Vec::new()).await;
     let authority = controller.services.trust().await.unwrap().remove(0);
     let mut jobs = Vec::new();

@@ -43,7 +43,16 @@ async fn planned(vantages: usize, budgets: &[u32], probes: usize) -> (Controller
 }
 
 async fn plan(controller: &Controller, vantages: usize, budgets: &[u32]) {
-    let nightly = schedule("nightly", &cron_ago(controller, 10).await, "");
+    // The same again, although a minute may have passed.
+    let cron: Option<String> = sqlx::query_scalar("SELECT definition->>'cron' FROM schedule")
+        .fetch_optional(&controller.pool)
+        .await
+        .unwrap();
+    let cron = match cron {
+        Some(cron) => cron,
+        None => cron_ago(controller, 10).await,
+    };
+    let nightly = schedule("nightly", &cron, "");
     controller.apply(&inventory(vantages, budgets, &nightly)).await;
     controller.services.plan_ahead().await.unwrap();
 }

@@ -48,24 +48,20 @@ pub(super) async fn shares_of(
 }
 
 impl Services {
-    /// Where the probe of a session has its place in runs, by run. One that has no seat gets one, as long as there are any.
-    pub(super) async fn places(
+    /// The seats of the probe of a session in runs, by run. One that has no seat gets one, as long as there are any.
+    pub(super) async fn seats(
         &self,
         connection: &mut PgConnection,
         session: &Session,
-        rows: &[plan::Ahead],
-    ) -> Result<HashMap<i64, Place>> {
-        let mut places = HashMap::new();
-        if !session.keeps_plan_shares {
-            return Ok(places);
+        runs: BTreeSet<i64>,
+    ) -> Result<HashMap<i64, u32>> {
+        if !session.keeps_plan_shares || runs.is_empty() {
+            return Ok(HashMap::new());
         }
-        let ids = Vec::from_iter(rows.iter().filter_map(|row| row.run).collect::<BTreeSet<i64>>());
-        if ids.is_empty() {
-            return Ok(places);
-        }
-        let seats = plan_run::seats_of(connection, session.probe, &ids).await?;
-        let mut seats: HashMap<i64, i32> = seats.iter().map(|seat| (seat.run, seat.seat)).collect();
-        for run in ids.iter().filter(|run| !seats.contains_key(run)).copied().collect::<Vec<_>>() {
+        let ids = Vec::from_iter(runs);
+        let mut seats = plan_run::seats_of(connection, session.probe, &ids).await?;
+        let standing: Vec<i64> = ids.into_iter().filter(|run| !seats.iter().any(|s| s.run == *run)).collect();
+        for run in standing {
             let mut transaction = connection.begin().await.named("beginning a transaction")?;
             let seat = match plan_run::lock(&mut transaction, run).await? {
                 Some(_) => plan_run::take_seat(&mut transaction, run, session.probe, session.vantage).await?,
@@ -73,17 +69,31 @@ impl Services {
             };
             transaction.commit().await.named("committing a transaction")?;
             match seat {
-                Some(seat) => _ = seats.insert(run, seat),
+                Some(seat) => seats.push(plan_run::Seat { run, seat }),
                 None => tracing::debug!(probe = %session.probe, run, "no seat of a run is left for a probe"),
             }
         }
-        // What is fixed by a seat is read after it.
-        let runs = plan_run::of_ids(connection, &ids).await?;
+        Ok(seats.iter().map(|seat| (seat.run, seat.seat.max(0).unsigned_abs())).collect())
+    }
+
+    /// Where the probe of a session has its place in runs in which it has seats, by run. What a seat fixes is read after it was
+    /// taken.
+    pub(super) async fn places(
+        &self,
+        connection: &mut PgConnection,
+        session: &Session,
+        seats: &HashMap<i64, u32>,
+    ) -> Result<HashMap<i64, Place>> {
+        let mut places = HashMap::new();
+        if seats.is_empty() {
+            return Ok(places);
+        }
+        let ids: Vec<i64> = seats.keys().copied().collect();
         let links = store::budget::of_vantages(connection, &[session.vantage]).await?;
-        for run in runs {
+        let probes = plan::succession(connection, session.vantage).await?;
+        for run in plan_run::of_ids(connection, &ids).await? {
             let cut = run.cut();
-            let seat = seats.get(&run.id).and_then(|seat| u32::try_from(*seat).ok());
-            let Some(slot) = seat.and_then(|seat| cut.slot_of(seat)) else { continue };
+            let Some(slot) = seats.get(&run.id).and_then(|seat| cut.slot_of(*seat)) else { continue };
             let mut shares = OrderShares::default();
             for rate in plan_run::rates(connection, run.id).await? {
                 let each = rate.each.unsigned_abs();
@@ -100,14 +110,14 @@ impl Services {
             let (begins, ends) = cut.span(slot);
             let start = run.start_at.to_jiff();
             let at = |after: Duration| start.saturating_add(after).unwrap_or(start);
-            let mut fellows = plan::succession(connection, session.vantage).await?;
+            let mut fellows = probes.clone();
             if cut.slots > 1 {
                 let here = plan_run::in_slot(connection, run.id, session.vantage, slot).await?;
                 fellows.retain(|probe| here.contains(probe));
             }
             let place = fellows.iter().position(|probe| *probe == session.probe).unwrap_or(fellows.len());
-            let turn =
-                (u32::try_from(place).unwrap_or(u32::MAX), u32::try_from(fellows.len()).unwrap_or(u32::MAX));
+            let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+            let turn = (count(place), count(fellows.len()));
             places.insert(run.id, Place { start: at(begins), end: at(ends), turn, shares });
         }
         Ok(places)

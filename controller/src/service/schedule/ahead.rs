@@ -16,7 +16,7 @@ use sekisho_model::ComputerName;
 use sekisho_proto::limits;
 use sqlx::PgConnection;
 
-use super::{found, pause, reserve::Coming, wanted};
+use super::{found, pause, wanted};
 use crate::{
     service::{
         Error, Event, Result, Services, commit,
@@ -26,7 +26,6 @@ use crate::{
     store::{
         self,
         plan::{NewPlan, Part, Plan},
-        schedule::Standing,
     },
 };
 
@@ -52,14 +51,21 @@ impl Services {
             if !store::schedule::try_lock(&mut transaction, name).await? {
                 continue;
             }
-            match self.plan_schedule(&mut transaction, name, &all).await {
+            let planned = match self.plan_schedule(&mut transaction, name).await {
                 Ok(changed) => {
                     commit(transaction).await?;
                     is_changed |= changed;
+                    self.reserve(&standing.definition.0, &all).await
                 }
-                Err(error @ Error::Unavailable(_)) => return Err(error),
                 Err(error) => {
                     transaction.rollback().await.ok();
+                    Err(error)
+                }
+            };
+            match planned {
+                Ok(changed) => is_changed |= changed,
+                Err(error @ Error::Unavailable(_)) => return Err(error),
+                Err(error) => {
                     let error: &(dyn std::error::Error + 'static) = &error;
                     tracing::error!(schedule = %name, error, "the nights of a schedule could not be planned ahead");
                 }
@@ -73,12 +79,7 @@ impl Services {
     }
 
     /// Brings the plans of a locked schedule up to date. Says whether anything changed.
-    async fn plan_schedule(
-        &self,
-        connection: &mut PgConnection,
-        name: &str,
-        all: &[Standing],
-    ) -> Result<bool> {
+    async fn plan_schedule(&self, connection: &mut PgConnection, name: &str) -> Result<bool> {
         let standing = found(connection, name).await?;
         let now = standing.now.to_jiff();
         let until = now.saturating_add(seats::AHEAD).unwrap_or(now);
@@ -121,12 +122,6 @@ impl Services {
         is_changed |= !asked.is_empty();
         for plan in &asked {
             store::plan::create(connection, name, plan).await?;
-        }
-        for plan in store::plan::coming(connection, name).await? {
-            if plan.start_at.to_jiff() > now {
-                let coming = Coming { schedule: &standing.definition.0, plan: &plan, all };
-                is_changed |= self.reserve(connection, &coming).await?;
-            }
         }
         Ok(is_changed)
     }

@@ -109,37 +109,59 @@ struct Look {
 }
 
 /// A plan whose run is to have what it needs.
-pub(super) struct Coming<'a> {
-    pub(super) schedule: &'a Schedule,
-    pub(super) plan: &'a Plan,
+struct Coming<'a> {
+    schedule: &'a Schedule,
+    plan: &'a Plan,
     /// Every schedule.
-    pub(super) all: &'a [Standing],
+    all: &'a [Standing],
 }
 
 impl Services {
-    /// Sees to it that a coming plan has what its jobs need of budgets, or notes why it does not. The caller has locked the
-    /// schedule. Says whether anything changed for probes.
-    pub(super) async fn reserve(&self, connection: &mut PgConnection, coming: &Coming<'_>) -> Result<bool> {
-        let (name, plan) = (coming.schedule.name.as_str(), coming.plan);
-        let mut found = plan_run::find(connection, name, plan.due_at.to_jiff()).await?;
-        // Without locks first: mostly there is nothing to do.
-        let look = self.look_for(connection, coming, found.as_ref()).await?;
-        let is_settled = match (&look.change, &plan.withheld) {
-            (Ok(Change::None), None) => true,
-            (Err(why), Some(told)) => {
-                why.to_string() == *told && found.as_ref().is_none_or(|run| run.taken > 0)
+    /// Sees to it that the coming plans of a schedule have what their jobs need of budgets, or notes why they do not. Says whether
+    /// anything changed for probes.
+    pub(super) async fn reserve(&self, schedule: &Schedule, all: &[Standing]) -> Result<bool> {
+        let mut connection = self.connection().await?;
+        let plans = store::plan::coming(&mut connection, schedule.name.as_str()).await?;
+        let mut is_changed = false;
+        for plan in plans.iter().filter(|plan| !plan.is_due) {
+            let coming = Coming { schedule, plan, all };
+            // Without locks first: mostly there is nothing to do.
+            let found =
+                plan_run::find(&mut connection, schedule.name.as_str(), plan.due_at.to_jiff()).await?;
+            let look = self.look_for(&mut connection, &coming, found.as_ref()).await?;
+            if !is_settled(&look, plan, found.as_ref()) {
+                // One transaction for each, since each locks budgets in their order.
+                let mut transaction = connection.begin().await.named("beginning a transaction")?;
+                if store::schedule::lock(&mut transaction, schedule.name.as_str()).await? {
+                    is_changed |= self.bring(&mut transaction, &coming, found, &look.rows).await?;
+                }
+                transaction.commit().await.named("committing a transaction")?;
             }
-            (Ok(_) | Err(_), _) => false,
-        };
-        if is_settled {
+        }
+        Ok(is_changed)
+    }
+
+    /// The same of one plan of a locked schedule, which needs these budgets.
+    async fn bring(
+        &self,
+        connection: &mut PgConnection,
+        coming: &Coming<'_>,
+        mut found: Option<PlanRun>,
+        rows: &[PlanNeed],
+    ) -> Result<bool> {
+        let (name, plan) = (coming.schedule.name.as_str(), coming.plan);
+        if plan_run::find(connection, name, plan.due_at.to_jiff()).await?.map(|run| run.id)
+            != found.as_ref().map(|run| run.id)
+        {
+            // Another controller was here meanwhile.
             return Ok(false);
         }
         if let Some(run) = &mut found {
             let Some(taken) = plan_run::lock(connection, run.id).await? else { return Ok(false) };
             run.taken = taken;
         }
-        let addresses: Vec<IpAddr> = look.rows.iter().filter_map(|row| row.address).collect();
-        let vantages: Vec<i32> = look.rows.iter().filter_map(|row| row.vantage_id).collect();
+        let addresses: Vec<IpAddr> = rows.iter().filter_map(|row| row.address).collect();
+        let vantages: Vec<i32> = rows.iter().filter_map(|row| row.vantage_id).collect();
         let numbers = store::budget::lock(connection, &addresses, &vantages).await?;
         let numbered = |rates: &[(Key, Rate)]| -> Option<Vec<(i32, u32, u32)>> {
             rates.iter().map(|(key, rate)| Some((*numbers.get(key)?, rate.each, rate.users))).collect()
@@ -236,6 +258,15 @@ impl Services {
             transaction.commit().await.named("committing a transaction")?;
         }
         Ok(plan_run::forget(connection).await?)
+    }
+}
+
+/// Whether everything is as it should be, and is told as it is.
+fn is_settled(look: &Look, plan: &Plan, found: Option<&PlanRun>) -> bool {
+    match (&look.change, &plan.withheld) {
+        (Ok(Change::None), None) => true,
+        (Err(why), Some(told)) => why.to_string() == *told && found.is_none_or(|run| run.taken > 0),
+        (Ok(_) | Err(_), _) => false,
     }
 }
 
