@@ -18,6 +18,7 @@ use crate::{
     identity::{self, Identity, ServerIdentity, Trust},
     notify::{self, Setup},
     service::{Channel, Services},
+    traces::{self, Exporter},
 };
 use listen::Listeners;
 
@@ -65,6 +66,7 @@ async fn serve(
     let services = Services::new(database.pool().clone(), controller, authority.clone(), settings);
     let host = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
     services.set_channels(channels(config)?);
+    let exporter = config.traces.clone().map(|traces| export(&services, traces, &host)).transpose()?;
     services.register_controller(authority.certificate(), &host).await.context("register this controller")?;
     let token = tokens::admin(data)?;
     // Each controller has a token of its own, so that controllers on one database do not replace each other's.
@@ -116,6 +118,9 @@ async fn serve(
     pages.set_fleet_listener(false);
     end.send_replace(true);
     finish(parts).await;
+    if let Some(exporter) = exporter {
+        exporter.finish().await;
+    }
     result
 }
 
@@ -125,6 +130,20 @@ fn channels(config: &Config) -> anyhow::Result<Vec<Channel>> {
         notify::channel(setup.clone()).with_context(|| format!("set up the alert channel \"{}\"", setup.name))
     };
     config.alerts.iter().map(channel).collect()
+}
+
+/// Where spans go.
+fn export(services: &Services, traces: traces::Setup, host: &str) -> anyhow::Result<Exporter> {
+    let resource = vec![
+        ("service.name", "sekisho".into()),
+        ("service.version", env!("CARGO_PKG_VERSION").into()),
+        ("service.instance.id", services.controller().to_string().into()),
+        ("host.name", host.into()),
+    ];
+    let (traces, exporter) = Exporter::start(traces, resource, services.counters().spans())
+        .context("set up the export of traces")?;
+    services.set_traces(traces);
+    Ok(exporter)
 }
 
 type Part = (&'static str, anyhow::Result<()>);

@@ -1,6 +1,7 @@
 //! How a controller is to run: command line first, then the configuration file, then defaults.
 
 mod alert;
+mod traces;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use crate::{notify::Setup, service::Settings};
 
 pub use alert::AlertWish;
+pub use traces::TracesWish;
 
 const FLEET: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 7443);
 const WEB: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -94,6 +96,8 @@ pub struct Wishes {
     pub settings: Option<Settings>,
     /// Where notices of alerts go.
     pub alert: Vec<AlertWish>,
+    /// Where spans go.
+    pub traces: Option<TracesWish>,
 }
 
 /// How a controller is to run.
@@ -119,6 +123,8 @@ pub struct Config {
     pub settings: Settings,
     /// Where notices of alerts go.
     pub alerts: Vec<Setup>,
+    /// Where spans go; `None`: nothing is traced.
+    pub traces: Option<crate::traces::Setup>,
 }
 
 /// Why a configuration is not usable.
@@ -150,9 +156,9 @@ pub enum ConfigError {
     /// Settings that do not fit together.
     #[error("settings: {0}")]
     Settings(String),
-    /// A channel for alerts that cannot be.
+    /// A channel for alerts, or for spans, that cannot be.
     #[error("{path}: {said}")]
-    Alert {
+    Channel {
         /// The file.
         path: PathBuf,
         /// Which channel and which field, and what is wrong.
@@ -169,8 +175,9 @@ impl Config {
         let path = file.unwrap_or_else(|| Path::new(""));
         let file = file.map_or_else(|| Ok(Wishes::default()), read)?;
         let directory = path.parent().unwrap_or(path);
-        let alerts = alert::channels(&file.alert, directory)
-            .map_err(|said| ConfigError::Alert { path: path.to_owned(), said })?;
+        let bad = |said| ConfigError::Channel { path: path.to_owned(), said };
+        let alerts = alert::channels(&file.alert, directory).map_err(bad)?;
+        let traces = file.traces.map(|traces| traces.setup(directory)).transpose().map_err(bad)?;
         let config = Self {
             fleet_listen: line.fleet_listen.or(file.fleet_listen).unwrap_or(FLEET),
             web_listen: line.web_listen.or(file.web_listen).unwrap_or(WEB),
@@ -185,6 +192,7 @@ impl Config {
                 .unwrap_or(crate::identity::PROBE_VALIDITY),
             settings: line.settings.or(file.settings).unwrap_or_default(),
             alerts,
+            traces,
         };
         config.settings.check().map_err(ConfigError::Settings)?;
         if PROBE_VALIDITY.contains(&config.certificate_validity) {

@@ -22,6 +22,7 @@ mod schedule;
 mod serve;
 mod suggest;
 mod sweep;
+mod trace;
 
 #[cfg(test)]
 mod tests;
@@ -83,6 +84,7 @@ pub fn router(web: Web) -> Router {
         .fallback(error::no_such_path)
         .layer(DefaultBodyLimit::max(BODY))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST))
+        .layer(middleware::from_fn_with_state(web.clone(), trace::follow))
         .layer(middleware::from_fn_with_state(web.clone(), error::finish))
         .with_state(web)
 }

@@ -14,3 +14,4 @@ pub mod notify;
 pub mod privilege;
 pub mod service;
 pub mod store;
+pub mod traces;

@@ -40,6 +40,7 @@ pub(crate) struct Metrics {
     rounds: Labelled<1, Counter>,
     round_seconds: Histogram,
     last_good_round: Gauge<f64, AtomicU64>,
+    spans: crate::traces::Spans,
 }
 
 impl Default for Metrics {
@@ -56,6 +57,7 @@ impl Default for Metrics {
             rounds: Family::default(),
             round_seconds: durations(),
             last_good_round: Gauge::default(),
+            spans: Family::default(),
         };
         // A counter that is there from the start shows its first increase, too.
         for result in ["new", "repeated", "dropped"] {
@@ -64,6 +66,9 @@ impl Default for Metrics {
         for result in RESULTS {
             drop(metrics.batches.get_or_create(&[("result", result.to_owned())]));
             drop(metrics.rounds.get_or_create(&[("result", result.to_owned())]));
+        }
+        for result in ["exported", "dropped"] {
+            drop(metrics.spans.get_or_create(&[("result", result.to_owned())]));
         }
         metrics
     }
@@ -124,6 +129,11 @@ impl Metrics {
         }
     }
 
+    /// Spans of traces, by what became of them.
+    pub(crate) fn spans(&self) -> &crate::traces::Spans {
+        &self.spans
+    }
+
     /// Names everything for one scrape.
     pub(crate) fn register(&self, registry: &mut Registry) {
         registry.register("http_requests", "Requests of operators that were answered", self.requests.clone());
@@ -164,6 +174,11 @@ impl Metrics {
             "background_last_success_timestamp_seconds",
             "When a round of the background last went well",
             self.last_good_round.clone(),
+        );
+        registry.register(
+            "trace_spans",
+            "Spans of traces: taken by the collector, or dropped because it did not take them in time",
+            self.spans.clone(),
         );
     }
 }

@@ -16,7 +16,7 @@ use sekisho_domain::alert::Filter;
 
 use crate::service::{Channel, Courier};
 
-pub(crate) use http::is_loopback;
+pub(crate) use http::{Fault, Http, is_loopback};
 pub use mail::{Mail, Tls};
 pub use secret::Secret;
 

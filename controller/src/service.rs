@@ -5,6 +5,7 @@
 
 mod alert;
 mod baseline;
+mod beats;
 mod budget;
 mod change_request;
 mod channel;
@@ -22,10 +23,12 @@ mod metrics;
 mod notice;
 mod observation;
 mod operator;
+mod patience;
 mod plan;
 mod planned;
 mod probe;
 mod readiness;
+mod roster;
 mod schedule;
 mod secret;
 mod session;
@@ -33,6 +36,7 @@ mod settings;
 mod span;
 mod suggest;
 mod sweep;
+mod trace;
 mod trust;
 mod upkeep;
 mod work;
@@ -40,10 +44,10 @@ mod work;
 use std::sync::{Arc, OnceLock};
 
 use sqlx::{PgPool, Postgres, Transaction, pool::PoolConnection};
-use tokio::sync::broadcast;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use uuid::Uuid;
 
-use crate::{metrics::Metrics, store::Named as _};
+use crate::{metrics::Metrics, store::Named as _, traces::Traces};
 
 pub use crate::store::Event;
 pub use alert::{AlertState, AlertSummary};
@@ -63,9 +67,11 @@ pub use matrix::{FRESH, Place};
 pub use notice::{Event as NoticeEvent, Notice, NoticeState, NoticeSummary};
 pub use observation::{Discovered, HandedIn, Ingested};
 pub use operator::Actor;
+pub(crate) use patience::in_time;
 pub use planned::{Ahead, PlannedOrder};
 pub use probe::ProbeSummary;
 pub use readiness::{ReadinessRequest, SweepReadiness};
+pub use roster::{Ring, Seat};
 pub use schedule::{
     ForecastTarget, ForecastVantage, NextRun, PauseRequest, ScheduleDetail, SchedulePause, ScheduleRun,
     ScheduleState, ScheduleSummary, SweepForecast,
@@ -77,6 +83,11 @@ pub use suggest::PolicySuggestion;
 pub use sweep::{JobKind, JobState, JobSummary, SweepDetail, SweepPhase, SweepRef, SweepRequest};
 pub use work::{Order, OrderShares, OrderTarget, OrderTask, OrderTaskKind, Work};
 
+/// Sessions that look for work or plans at the same time. What they lock they lock one after the other, and the database's connections
+/// are for operators and the background too: the others wait, without a limit of time.
+const LOOKS: usize = 4;
+/// Batches of results that are written at the same time.
+const WRITES: usize = 8;
 /// How many events a slow listener may fall behind before it has to look at everything again.
 const EVENT_BACKLOG: usize = 1_024;
 
@@ -96,6 +107,12 @@ struct Inner {
     metrics: Metrics,
     channels: OnceLock<Vec<Channel>>,
     turns: budget::Turns,
+    queue: budget::Queue,
+    roster: Arc<roster::Roster>,
+    beats: beats::Beats,
+    looks: Arc<Semaphore>,
+    writes: Arc<Semaphore>,
+    traces: OnceLock<Traces>,
 }
 
 impl Services {
@@ -119,8 +136,33 @@ impl Services {
                 metrics: Metrics::default(),
                 channels: OnceLock::new(),
                 turns: budget::Turns::default(),
+                queue: budget::Queue::default(),
+                roster: Arc::default(),
+                beats: beats::Beats::default(),
+                looks: Arc::new(Semaphore::new(LOOKS)),
+                writes: Arc::new(Semaphore::new(WRITES)),
+                traces: OnceLock::new(),
             }),
         }
+    }
+
+    /// A seat for a session of this controller. Only what happens from here on rings: look at everything once.
+    #[must_use]
+    pub fn enter(&self, session: Session) -> Seat {
+        self.inner.roster.enter(session)
+    }
+
+    /// Waits until it is a session's turn to look for work and plans. It lasts until the permit is dropped.
+    pub fn turn_to_look(&self) -> impl Future<Output = Option<OwnedSemaphorePermit>> + use<> {
+        let looks = self.inner.looks.clone();
+        // An error, as nobody closes it: never.
+        async move { looks.acquire_owned().await.ok() }
+    }
+
+    /// The same for results, and for the ends of jobs.
+    pub fn turn_to_write(&self) -> impl Future<Output = Option<OwnedSemaphorePermit>> + use<> {
+        let writes = self.inner.writes.clone();
+        async move { writes.acquire_owned().await.ok() }
     }
 
     /// What other controllers and other sessions did, from now on. A receiver that lags must look at everything again.
@@ -146,8 +188,9 @@ impl Services {
         &self.inner.pool
     }
 
-    /// Tells this controller's sessions and waiting requests.
+    /// Tells this controller's sessions, and whoever else waits for events.
     pub(crate) fn publish(&self, event: Event) {
+        self.inner.roster.tell(event);
         // An error means that nobody listens, which is fine.
         drop(self.inner.events.send(event));
     }

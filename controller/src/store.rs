@@ -43,6 +43,7 @@ pub mod span;
 pub(crate) mod sweep;
 pub(crate) mod target;
 pub(crate) mod tasks;
+pub(crate) mod trace;
 pub(crate) mod vantage;
 pub mod work;
 

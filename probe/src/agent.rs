@@ -36,7 +36,7 @@ use crate::{
 };
 use addresses::Addresses;
 use autonomy::Autonomy;
-use backoff::Backoff;
+pub use backoff::Backoff;
 use jobs::Jobs;
 use presence::Attendance;
 
@@ -166,7 +166,7 @@ impl Agent {
             }
             self.addresses.pass();
             let lasted = self.welcomed.map(|since| since.elapsed());
-            tokio::time::sleep(backoff.after(lasted, backoff::random())).await;
+            tokio::time::sleep(backoff.after(lasted, Backoff::random())).await;
         }
     }
 }

@@ -18,3 +18,5 @@ pub mod runner;
 pub mod scope;
 mod spool;
 mod vantage;
+
+pub use agent::Backoff;

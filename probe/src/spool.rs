@@ -15,7 +15,7 @@ pub(crate) mod report;
 mod tests;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -233,6 +233,20 @@ fn job_of(observation: &v1::Observation) -> Option<Uuid> {
     Uuid::from_slice(&observation.job).ok()
 }
 
+/// Says of which tasks observations are, one line a job.
+fn tell(what: &str, tasks: impl Iterator<Item = (Option<Uuid>, u32)>) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    let mut jobs: BTreeMap<Uuid, Vec<u32>> = BTreeMap::new();
+    for (job, task) in tasks {
+        jobs.entry(job.unwrap_or_default()).or_default().push(task);
+    }
+    for (job, tasks) in jobs {
+        tracing::debug!(%job, ?tasks, "{what}");
+    }
+}
+
 /// The thread that owns the file.
 struct Owner {
     state: PathBuf,
@@ -347,6 +361,8 @@ impl Owner {
         write.commit()?;
         if held.dropped > self.held.dropped {
             tracing::error!(dropped = held.dropped, "the spool is full; observations are dropped");
+        } else {
+            tell("observations are in the spool", batch.iter().map(|of| (job_of(of), of.task)));
         }
         held.jobs = Arc::new(jobs);
         self.held = held;
@@ -416,6 +432,7 @@ impl Owner {
     fn remove(&mut self, numbers: &[u64], expired: Option<u64>) -> anyhow::Result<()> {
         let mut held = self.held.clone();
         let mut jobs = (*held.jobs).clone();
+        let mut removed = Vec::new();
         let write = self.database()?.begin_write()?;
         {
             let mut table = write.open_table(TABLE)?;
@@ -423,7 +440,9 @@ impl Owner {
                 let Some(bytes) = table.remove(*number)? else { continue };
                 held.rows = held.rows.saturating_sub(1);
                 held.bytes = held.bytes.saturating_sub(bytes.value().len() as u64);
-                let job = v1::Observation::decode(bytes.value()).ok().and_then(|o| job_of(&o));
+                let Ok(observation) = v1::Observation::decode(bytes.value()) else { continue };
+                let job = job_of(&observation);
+                removed.push((job, observation.task));
                 if let Some(job) = job
                     && let Some(count) = jobs.get_mut(&job)
                 {
@@ -438,6 +457,10 @@ impl Owner {
                 held.expired = expired;
                 write.open_table(DROPPED)?.insert(OLD, expired)?;
             }
+        }
+        if expired.is_none() {
+            // Before they are gone: whoever reads the log after a crash knows of all that a controller has committed.
+            tell("observations are committed by a controller", removed.into_iter());
         }
         write.commit()?;
         held.jobs = Arc::new(jobs);

@@ -2,6 +2,7 @@
 //!
 //! Generated types stop at one conversion module on either side. This crate must not know what a message means.
 
+pub mod codec;
 pub mod limits;
 
 /// Version 1 of the contract, generated from `sekisho/v1/fleet.proto`.

@@ -23,6 +23,8 @@ pub const ATTEMPTS_PER_OBSERVATION: usize = 32;
 pub const TARGETS_PER_DISCOVERY: usize = 256;
 /// Most DNS servers in one task. A controller names the first ones of a longer list.
 pub const DNS_SERVERS_PER_TASK: usize = 8;
+/// Longest place in a trace, bytes: what later versions of Trace Context may add is not read. A longer one is ignored.
+pub const TRACEPARENT_BYTES: usize = 256;
 /// Longest text in any field, bytes of UTF-8.
 pub const TEXT_BYTES: usize = 1_024;
 /// Largest certificate signing request, bytes.

@@ -414,7 +414,7 @@ async fn main() -> ExitCode {
     let postgres = Postgres::start().unwrap();
     let (stop, stopped) = watch::channel(false);
     let controllers = [controller(&postgres, stopped.clone()).await, controller(&postgres, stopped).await];
-    let actor = Actor { name: "bench".to_owned() };
+    let actor = Actor { name: "bench".to_owned(), trace: None };
     controllers[0].apply_inventory(&actor, "bench", &run.inventory(), false).await.unwrap();
     let target = Target::listen();
     let (away, reachable) = watch::channel(true);

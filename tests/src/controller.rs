@@ -2,6 +2,8 @@
 
 use std::{
     fs::{self, File},
+    io::{Read, Write},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Output, Stdio},
     sync::Arc,
@@ -59,19 +61,35 @@ impl Controller {
     /// # Errors
     /// It does not come to serve.
     pub fn restart(&mut self) -> anyhow::Result<()> {
+        self.begin()?;
+        self.ready()
+    }
+
+    /// Starts it again, without waiting for it to serve.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn begin(&mut self) -> anyhow::Result<()> {
         self.starts += 1;
-        let out = self.file("out");
         let mut command = self.programs.sekisho();
         command.arg("serve").arg("--data-dir").arg(&self.data);
         command.args(["--fleet-listen", &format!("0.0.0.0:{}", self.fleet_port)]);
         command.args(["--web-listen", &format!("127.0.0.1:{}", self.web_port)]);
         command.args(&self.arguments);
         let log = File::create(self.file("log"))?;
-        self.child = Some(command.stdin(Stdio::null()).stdout(File::create(&out)?).stderr(log).spawn()?);
+        let out = File::create(self.file("out"))?;
+        self.child = Some(command.stdin(Stdio::null()).stdout(out).stderr(log).spawn()?);
+        Ok(())
+    }
+
+    /// Waits until it serves.
+    ///
+    /// # Errors
+    /// It ended, or does not come to serve.
+    pub fn ready(&mut self) -> anyhow::Result<()> {
+        let out = self.file("out");
         let ready = wait_for("the controller's ready line", Duration::from_secs(60), || {
-            if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().transpose()) {
-                return Err(anyhow::anyhow!("the controller ended: {:?}: {}", status, self.log()));
-            }
+            ensure!(self.runs(), "the controller ended: {}", self.log());
             let text = fs::read_to_string(&out)?;
             Ok(text.lines().find(|line| line.starts_with("ready ")).map(str::to_owned))
         })?;
@@ -91,6 +109,19 @@ impl Controller {
         (format!("127.0.0.1:{}", self.web_port), self.data.join("admin.token"))
     }
 
+    /// What it says of its own health: the answer of `/readyz`, with status line and headers.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub fn readiness(&self) -> anyhow::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.web_port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+
     fn file(&self, kind: &str) -> PathBuf {
         self.data.with_extension(format!("{}.{kind}", self.starts))
     }
@@ -99,6 +130,33 @@ impl Controller {
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.file("log")).unwrap_or_default()
+    }
+
+    /// Number of the process, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// What the process logged in all of its starts.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        let file = |start| self.data.with_extension(format!("{start}.log"));
+        (1..=self.starts).filter_map(|start| fs::read_to_string(file(start)).ok()).collect()
+    }
+
+    /// Whether the process runs.
+    pub fn runs(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// Sends it a signal: `SIGSTOP` pauses it, `SIGCONT` lets it go on.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let child = self.child.as_ref().context("the controller does not run")?;
+        Ok(kill(Pid::from_raw(i32::try_from(child.id())?), signal)?)
     }
 
     /// `kill -9`.

@@ -9,6 +9,8 @@ mod postgres;
 mod probe;
 mod programs;
 mod prometheus;
+mod proxy;
+mod rotel;
 mod stranger;
 mod verdicts;
 mod wait;
@@ -20,6 +22,8 @@ pub use postgres::Postgres;
 pub use probe::Probe;
 pub use programs::Programs;
 pub use prometheus::{Prometheus, complaints, promtool};
+pub use proxy::{Proxy, Severed};
+pub use rotel::{Collected, Rotel};
 pub use stranger::{
     Behaviour, Cut, Ended, Expectation, How, Mapper, Run, Say, Then, When, address_of, corpus_size, on_ground,
 };

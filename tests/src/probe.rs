@@ -8,6 +8,10 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use sekisho_lab::Lab;
 
 use crate::Programs;
@@ -32,7 +36,7 @@ impl Probe {
         lab: &Lab,
         vantage: &str,
         state: &Path,
-        controller: &str,
+        controllers: &[String],
         token: &str,
         allow: &[&str],
     ) -> anyhow::Result<Self> {
@@ -40,7 +44,10 @@ impl Probe {
         let nobody = nix::unistd::User::from_name("nobody")?.context("there is no user nobody")?;
         std::os::unix::fs::chown(state, Some(nobody.uid.as_raw()), Some(nobody.gid.as_raw()))?;
         let probe = Self { programs, vantage: vantage.to_owned(), state: state.to_owned(), child: None };
-        let mut arguments = vec!["enroll", "--controller", controller, "--token", token];
+        let mut arguments = vec!["enroll", "--token", token];
+        for controller in controllers {
+            arguments.extend(["--controller", controller]);
+        }
         for rule in allow {
             arguments.extend(["--allow", rule]);
         }
@@ -64,6 +71,7 @@ impl Probe {
     pub fn run(&mut self, lab: &Lab) -> anyhow::Result<()> {
         let log = File::options().create(true).append(true).open(self.log_file())?;
         let mut command = self.command(lab, &["run"])?;
+        command.env("RUST_LOG", "info,sekisho_probe=debug");
         self.child = Some(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?);
         Ok(())
     }
@@ -86,6 +94,20 @@ impl Probe {
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// Sends it a signal: `SIGSTOP` pauses it, `SIGCONT` lets it go on.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let child = self.child.as_ref().context("the probe does not run")?;
+        Ok(kill(Pid::from_raw(i32::try_from(child.id())?), signal)?)
+    }
+
+    /// Whether the process runs.
+    pub fn runs(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     /// `kill -9`.

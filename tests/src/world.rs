@@ -14,6 +14,8 @@ use sekisho_model::{Matrix, SweepSummary};
 
 use crate::{Controller, Probe, Programs, wait_for};
 
+const CONFIG: &str = "config.toml";
+
 /// Everything of one test. Fields are dropped in this order.
 #[derive(Debug)]
 pub struct World {
@@ -44,7 +46,7 @@ impl World {
         let programs = Arc::new(Programs::new()?);
         let folder = folder()?;
         let lab = Lab::up(&Options::named(format!("t-{name}-{}", std::process::id())))?;
-        let file = folder.path().join("config.toml");
+        let file = folder.path().join(CONFIG);
         fs::write(&file, config)?;
         let mut all = vec!["--config", file.to_str().context("a temporary folder with a strange name")?];
         all.extend(arguments);
@@ -91,21 +93,37 @@ impl World {
     /// # Errors
     /// It is refused.
     pub fn probe_at(&self, controller: &Controller, vantage: &str, allow: &[&str]) -> anyhow::Result<Probe> {
-        let token = controller.ok(&["probe", "token", "--vantage", vantage])?;
+        self.probe_of(&[controller], vantage, allow)
+    }
+
+    /// Enrols and starts a probe that knows several controllers, in the order in which it tries them.
+    ///
+    /// # Errors
+    /// It is refused by the first one.
+    pub fn probe_of(
+        &self,
+        controllers: &[&Controller],
+        vantage: &str,
+        allow: &[&str],
+    ) -> anyhow::Result<Probe> {
+        let first = controllers.first().context("a probe needs a controller")?;
+        let token = first.ok(&["probe", "token", "--vantage", vantage])?;
         let state = self.folder.path().join(format!("probe-{}-{vantage}", self.probes.len()));
-        let address = self.address(controller);
+        let addresses: Vec<String> = controllers.iter().map(|controller| self.address(controller)).collect();
         let mut probe =
-            Probe::enrol(self.programs.clone(), &self.lab, vantage, &state, &address, &token, allow)?;
+            Probe::enrol(self.programs.clone(), &self.lab, vantage, &state, &addresses, &token, allow)?;
         probe.run(&self.lab)?;
         Ok(probe)
     }
 
-    /// Another controller, on a database that is named.
+    /// Another controller with the same configuration, on a database that is named.
     ///
     /// # Errors
     /// It does not come to serve.
     pub fn further_controller(&self, name: &str, database: &str) -> anyhow::Result<Controller> {
-        Controller::start(self.programs.clone(), &self.path(name), &["--database-url", database])
+        let file = self.path(CONFIG);
+        let arguments = ["--config", &file.to_string_lossy(), "--database-url", database];
+        Controller::start(self.programs.clone(), &self.path(name), &arguments)
     }
 
     /// Runs a sweep to its end and gives its summary.

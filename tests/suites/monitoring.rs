@@ -80,6 +80,10 @@ impl Site {
     fn logged(&self, message: &str) -> Vec<Value> {
         let log = fs::read_to_string(self.folder.path().join("probe.log")).unwrap();
         let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("a log of JSON"));
+        let lines = lines.inspect(|line| {
+            let time = line["timestamp"].as_str().unwrap();
+            assert!(time.parse::<jiff::Timestamp>().is_ok() && time.ends_with('Z'), "{line}");
+        });
         lines.filter(|line| line["message"] == message).collect()
     }
 

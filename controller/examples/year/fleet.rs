@@ -58,7 +58,7 @@ impl Fleet {
             );
         }
         inventory += "[[policy]]\nname = \"all-reach-dcs\"\nto = { domain = \"corp.example\" }\nprofile = \"full\"\nexpect = \"allow\"\n";
-        let actor = Actor { name: "year".to_owned() };
+        let actor = Actor { name: "year".to_owned(), trace: None };
         services.apply_inventory(&actor, "inventory.toml", &inventory, false).await.unwrap();
         let names: Vec<String> =
             sekisho_model::BuiltIn::Full.services().iter().map(|service| service.name()).collect();

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{outage::Outage, stopping};
-use crate::service::{Error, Event, Services};
+use crate::service::{Error, Event, Services, in_time};
 
 /// How often sweeps are looked for that nobody told of, such as partial ones that late results have added to; and how
 /// often old notices are looked after.
@@ -70,6 +70,10 @@ async fn consider(services: &Services, mut shutdown: watch::Receiver<bool>) {
 }
 
 async fn round(services: &Services, is_due: bool) -> Result<(), Error> {
+    in_time(steps(services, is_due)).await
+}
+
+async fn steps(services: &Services, is_due: bool) -> Result<(), Error> {
     let considered = services.consider_sweeps().await;
     if is_due {
         // Also where a sweep cannot be considered: what is old goes.

@@ -1,9 +1,12 @@
 //! Hands the database's notifications to this controller's sessions.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
-use sqlx::postgres::PgListener;
-use tokio::{sync::watch, time::sleep};
+use sqlx::{Executor, postgres::PgListener};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 
 use super::{outage::Outage, stopping};
 use crate::{
@@ -13,6 +16,9 @@ use crate::{
 
 /// Pause between attempts to connect.
 const PAUSE: Duration = Duration::from_secs(1);
+/// After so long a silence the database is asked whether it is still there, and has as long to answer: a connection that some
+/// device on the way has forgotten is silent for ever.
+const QUIET: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(services: &Services, mut shutdown: watch::Receiver<bool>) {
     let mut outage = Outage::new("listening for events");
@@ -39,10 +45,23 @@ async fn listen(services: &Services, outage: &mut Outage) -> Result<(), sqlx::Er
     services.note_listening(true);
     // Whatever was sent before the connection stood was missed.
     services.publish(Event::Resync);
-    while let Some(notification) = listener.try_recv().await? {
-        if let Some(event) = store::event::read(notification.channel(), notification.payload()) {
-            services.publish(event);
+    loop {
+        match timeout(QUIET, listener.try_recv()).await {
+            Ok(Ok(Some(notification))) => {
+                if let Some(event) = store::event::read(notification.channel(), notification.payload()) {
+                    services.publish(event);
+                }
+            }
+            Ok(Ok(None)) => return Ok(()),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => is_there(&mut listener).await?,
         }
     }
-    Ok(())
+}
+
+async fn is_there(listener: &mut PgListener) -> Result<(), sqlx::Error> {
+    let Ok(answer) = timeout(QUIET, listener.execute(store::event::STILL)).await else {
+        return Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()));
+    };
+    answer.map(drop)
 }

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::{outage::Outage, stopping};
-use crate::service::{Error, Services};
+use crate::service::{Error, Services, in_time};
 
 /// How often slower steps are done.
 const SLOW: Duration = Duration::from_secs(5);
@@ -62,6 +62,10 @@ pub(super) async fn run(services: &Services, mut shutdown: watch::Receiver<bool>
 }
 
 async fn round(services: &Services, settled: bool, is_slow: bool) -> Result<(), Error> {
+    in_time(steps(services, settled, is_slow)).await
+}
+
+async fn steps(services: &Services, settled: bool, is_slow: bool) -> Result<(), Error> {
     if is_slow {
         services.sign_of_life().await?;
         services.prepare_blocks().await?;
@@ -74,6 +78,7 @@ async fn round(services: &Services, settled: bool, is_slow: bool) -> Result<(), 
     }
     services.start_due_runs().await?;
     services.move_sweeps_on().await?;
+    services.call_for_queued_jobs().await?;
     if is_slow {
         services.plan_ahead().await?;
     }

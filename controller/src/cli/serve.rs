@@ -73,6 +73,7 @@ pub(super) fn run(args: ServeArgs, global: &Global) -> anyhow::Result<Exit> {
         certificate_validity: None,
         settings: None,
         alert: Vec::new(),
+        traces: None,
     };
     let config = Config::new(wishes, args.config.as_deref())?;
     let told = privilege::drop_root(config.user.as_deref(), &data)?;

@@ -172,7 +172,8 @@ pub(super) async fn fetch(client: &Client, sweep: &str) -> Result<SweepDetail, s
 
 pub(super) fn show(format: Format, detail: &SweepDetail) -> anyhow::Result<()> {
     let jobs = || output::columns(JOBS, &detail.jobs, "no jobs yet");
-    output::print(format, detail, (JOBS, &detail.jobs), || format!("{}\n{}", headline(detail), jobs()))
+    let trace = detail.trace_id.as_ref().map(|id| format!("trace {id}\n")).unwrap_or_default();
+    output::print(format, detail, (JOBS, &detail.jobs), || format!("{}\n{trace}{}", headline(detail), jobs()))
 }
 
 pub(super) fn headline(detail: &SweepDetail) -> String {

@@ -40,7 +40,7 @@ pub struct AlertWish {
 }
 
 /// What is wrong with a field.
-type Checked<T> = Result<T, String>;
+pub(super) type Checked<T> = Result<T, String>;
 
 /// The channels of a configuration file in `directory`, to which the paths in it are relative.
 ///
@@ -120,29 +120,10 @@ impl AlertWish {
         };
         let secret_file = self.secret_file.as_deref();
         Ok(Endpoint {
-            url: self.address(url.reveal())?,
+            url: address("url", url.reveal(), self.insecure)?,
             secret: secret_file.map(|file| secret("secret_file", directory, file)).transpose()?,
             authorities: self.authorities(directory)?,
         })
-    }
-
-    /// What is wrong with an address never repeats it: its path or its password may be a secret.
-    fn address(&self, text: &str) -> Checked<Url> {
-        let url: Url =
-            text.parse().map_err(|_| "url is no address; it looks like https://host/path".to_owned())?;
-        if !url.has_host() || !["http", "https"].contains(&url.scheme()) {
-            return Err("url has to begin with https://".to_owned());
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err("url has a user or a password in it; leave them out".to_owned());
-        }
-        if url.scheme() == "http" && !is_loopback(&url) && !self.insecure {
-            return Err(format!(
-                "url goes to {} in clear: use https, or allow it with insecure = true",
-                url.host_str().unwrap_or_default()
-            ));
-        }
-        Ok(url)
     }
 
     fn mail(&self, directory: &Path) -> Checked<Mail> {
@@ -200,6 +181,25 @@ impl AlertWish {
     }
 }
 
+/// What is wrong with an address never repeats it: its path or its password may be a secret.
+pub(super) fn address(field: &str, text: &str, insecure: bool) -> Checked<Url> {
+    let url: Url =
+        text.parse().map_err(|_| format!("{field} is no address; it looks like https://host/path"))?;
+    if !url.has_host() || !["http", "https"].contains(&url.scheme()) {
+        return Err(format!("{field} has to begin with https://"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(format!("{field} has a user or a password in it; leave them out"));
+    }
+    if url.scheme() == "http" && !is_loopback(&url) && !insecure {
+        return Err(format!(
+            "{field} goes to {} in clear: use https, or allow it with insecure = true",
+            url.host_str().unwrap_or_default()
+        ));
+    }
+    Ok(url)
+}
+
 fn mailbox(field: &str, text: &str) -> Checked<Mailbox> {
     text.parse().map_err(|error| format!("{field} has \"{text}\", which is no mail address: {error}"))
 }
@@ -217,7 +217,7 @@ fn is_loopback_host(host: &str) -> bool {
 }
 
 /// What a file holds, without the white space around it.
-fn secret(field: &str, directory: &Path, file: &Path) -> Checked<Secret> {
+pub(super) fn secret(field: &str, directory: &Path, file: &Path) -> Checked<Secret> {
     let path = directory.join(file);
     let cannot = |why: String| format!("{field}: cannot read {}: {why}", path.display());
     let about = std::fs::metadata(&path).map_err(|error| cannot(error.to_string()))?;

@@ -267,6 +267,7 @@ pub(super) fn job(order: Order, heartbeat: u64) -> v1::Job {
         shares: order.shares.targets.into_iter().map(share).collect(),
         link_rate: order.shares.link.unwrap_or(0),
         heartbeat: Some(heartbeat),
+        traceparent: order.trace.map(|trace| trace.to_string()).unwrap_or_default(),
     }
 }
 

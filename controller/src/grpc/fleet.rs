@@ -8,7 +8,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{convert, enrolment::check_csr, peer, session, status::status};
-use crate::service::Services;
+use crate::service::{Ring, Services};
 
 /// How long a probe may take to greet.
 const GREETING: Duration = Duration::from_secs(10);
@@ -80,22 +80,24 @@ impl Fleet {
             return Err(Status::failed_precondition("the probe speaks no version of the contract"));
         }
         let (hello, held, planned) = convert::hello(hello).map_err(Status::invalid_argument)?;
-        // Listened to before the session opens, so that nothing is missed in between.
-        let events = self.services.subscribe();
+        let turn = self.services.turn_to_look().await;
         let session = self.services.open_session(probe, &hello).await.map_err(|error| status(&error))?;
         tracing::info!(%probe, host = hello.host, version = hello.version, "a session began");
         self.services.take_over(&session, &held).await.map_err(|error| status(&error))?;
+        drop(turn);
         let (outgoing, messages) = mpsc::channel(OUTGOING);
         let link = session::Link {
             services: self.services.clone(),
             session,
+            open: held.clone(),
             held,
             plans: session::Plans::of(planned),
             heartbeat: 0,
             protocol,
             incoming,
             outgoing,
-            events,
+            seat: self.services.enter(session),
+            owed: Ring::default(),
             shutdown: self.shutdown.clone(),
             progressed: false,
         };

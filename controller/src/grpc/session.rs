@@ -3,9 +3,14 @@
 use std::{
     collections::{BTreeSet, HashSet},
     error::Error as _,
+    pin::pin,
     time::Duration,
 };
 
+use futures_util::{
+    FutureExt as _,
+    future::{Fuse, FusedFuture as _},
+};
 use jiff::Timestamp;
 use prost::Message as _;
 use sekisho_proto::{
@@ -13,19 +18,21 @@ use sekisho_proto::{
     v1::{self, controller_message::Message as Out, probe_message::Message as In},
 };
 use tokio::{
-    sync::{broadcast, mpsc, watch},
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until, timeout},
 };
 use tonic::{Code, Status, Streaming};
 use uuid::Uuid;
 
 use super::{convert, status::status};
-use crate::service::{Error, Event, Services, Session};
+use crate::service::{Error, Ring, Seat, Services, Session};
 
-/// How often a session looks for work that nobody told it of.
-const LOOK: Duration = Duration::from_secs(2);
-/// How often it looks whether the probe holds the right plans.
-const LOOK_AT_PLANS: Duration = Duration::from_secs(30);
+/// A session whose probe has jobs compares them again after this time, whatever it was told.
+const LOOK: Duration = Duration::from_secs(30);
+/// Every session looks at everything again after this time.
+const LOOK_AT_EVERYTHING: Duration = Duration::from_secs(10 * 60);
+/// What an outage of the database kept from being looked at is looked at again after this time.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Silence that ends a session, in heartbeats.
 const MISSED_HEARTBEATS: u32 = 3;
 
@@ -38,6 +45,8 @@ pub(super) struct Link {
     pub(super) session: Session,
     /// Jobs that the probe has.
     pub(super) held: HashSet<Uuid>,
+    /// Those of them that it is not through with.
+    pub(super) open: HashSet<Uuid>,
     /// Planned jobs that it holds.
     pub(super) plans: Plans,
     /// Sequence of the last heartbeat that was heard; 0: Hello.
@@ -45,7 +54,9 @@ pub(super) struct Link {
     pub(super) protocol: u32,
     pub(super) incoming: Streaming<v1::ProbeMessage>,
     pub(super) outgoing: mpsc::Sender<Result<v1::ControllerMessage, Status>>,
-    pub(super) events: broadcast::Receiver<Event>,
+    pub(super) seat: Seat,
+    /// What is to be looked at.
+    pub(super) owed: Ring,
     pub(super) shutdown: watch::Receiver<bool>,
     /// The probe has handed in something new since its last heartbeat.
     pub(super) progressed: bool,
@@ -80,21 +91,31 @@ impl From<Error> for End {
     }
 }
 
-/// A short outage of the database does not end a session as long as nothing is lost by it.
-fn ride_out(result: Result<(), End>) -> Result<(), End> {
+/// A short outage of the database does not end a session as long as nothing is lost by it: what it kept from being done is
+/// put off.
+fn is_put_off(result: Result<(), End>) -> Result<bool, End> {
     match result {
-        Err(End::Told(status)) if status.code() == Code::Unavailable => Ok(()),
-        other => other,
+        Ok(()) => Ok(false),
+        Err(End::Told(status)) if status.code() == Code::Unavailable => Ok(true),
+        Err(end) => Err(end),
     }
+}
+
+/// Returns some time after the probe left. What it sent before is dealt with by then, or waits for an answer of the database that
+/// does not come: nothing else waits so long.
+async fn left(outgoing: mpsc::Sender<Result<v1::ControllerMessage, Status>>, later: Duration) {
+    outgoing.closed().await;
+    tokio::time::sleep(later).await;
 }
 
 impl Link {
     /// Runs until either side ends it.
     pub(super) async fn run(mut self) {
         let _open = self.services.counters().session();
-        let end = match self.exchange().await {
-            Ok(()) => End::Gone,
-            Err(end) => end,
+        let probe_left = left(self.outgoing.clone(), self.silence());
+        let end = tokio::select! {
+            end = self.exchange() => end.err().unwrap_or(End::Gone),
+            () = probe_left => End::Gone,
         };
         let probe = self.session.probe;
         match end {
@@ -106,7 +127,7 @@ impl Link {
                 drop(timeout(patience, self.outgoing.send(Err(status))).await);
             }
         }
-        if let Err(error) = self.services.close_session(&self.session).await {
+        if let Err(error) = Box::pin(self.services.close_session(&self.session)).await {
             tracing::debug!(%probe, error = error.source(), "the session is left to be closed as stale");
         }
     }
@@ -116,16 +137,18 @@ impl Link {
     }
 
     async fn exchange(&mut self) -> Result<(), End> {
-        self.welcome().await?;
-        let mut heard = Instant::now();
-        // A controller that cannot read the plans says nothing of them: the probe goes by those that it holds.
-        ride_out(self.plan().await)?;
-        let mut plans = interval(LOOK_AT_PLANS);
-        plans.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut look = interval(LOOK);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Box::pin(self.welcome()).await?;
+        let (mut heard, mut looked) = (Instant::now(), Instant::now());
+        // Trust came with the welcome. The rest is looked at once: what happened before the session had its seat did not ring.
+        self.owed = Ring { trust: false, ..Ring::EVERYTHING };
+        let mut owed_from = Instant::now();
+        // Its turn to look, which it keeps waiting for while it answers messages.
+        let mut turn = pin!(Fuse::terminated());
         loop {
             let deadline = heard + self.silence();
+            let next_look = looked + if self.held.is_empty() { LOOK_AT_EVERYTHING } else { LOOK };
+            let is_owed = self.owed != Ring::default();
+            let waits = turn.is_terminated();
             tokio::select! {
                 // A revocation is heeded however much the probe sends, and silence counts only when nothing waits to be
                 // read: the controller may itself have been held up.
@@ -133,18 +156,37 @@ impl Link {
                 () = stopping(&mut self.shutdown) => {
                     return Err(End::Told(Status::unavailable("the controller is stopping")));
                 }
-                event = self.events.recv() => ride_out(self.heed(event).await)?,
+                ring = self.seat.rung() => {
+                    if ring.revoked {
+                        let text = format!("probe {} is revoked", self.session.probe);
+                        return Err(End::Told(Status::permission_denied(text)));
+                    }
+                    self.owed = self.owed.and(ring);
+                }
+                Some(_permit) = &mut turn, if !waits => {
+                    let ring = std::mem::take(&mut self.owed);
+                    let missed = Box::pin(self.heed(ring)).await?;
+                    let pause = if missed == Ring::default() { Duration::ZERO } else { LOOK_AGAIN };
+                    (self.owed, owed_from) = (self.owed.and(missed), Instant::now() + pause);
+                }
+                () = sleep_until(owed_from), if is_owed && waits => {
+                    turn.set(self.services.turn_to_look().fuse());
+                }
                 message = self.incoming.message() => match message {
                     Ok(Some(message)) => {
-                        self.answer(message).await?;
+                        // In memory of its own, like all that a session seldom does: of thousands most are idle.
+                        Box::pin(self.answer(message)).await?;
                         heard = Instant::now();
                     }
                     Ok(None) | Err(_) => return Ok(()),
                 },
-                _ = look.tick() => ride_out(self.work().await)?,
-                _ = plans.tick() => ride_out(self.plan().await)?,
-                () = tokio::time::sleep_until(deadline) => {
+                () = sleep_until(deadline) => {
                     return Err(End::Told(Status::deadline_exceeded("nothing was heard for three heartbeats")));
+                }
+                () = sleep_until(next_look) => {
+                    looked = Instant::now();
+                    let work = Ring { work: true, ..Ring::default() };
+                    self.owed = self.owed.and(if self.held.is_empty() { Ring::EVERYTHING } else { work });
                 }
             }
         }
@@ -181,16 +223,20 @@ impl Link {
                 if noted.is_ok() {
                     self.progressed = false;
                 }
-                ride_out(noted.map_err(End::from))?;
+                // The next one says the same and more.
+                is_put_off(noted.map_err(End::from))?;
                 let clock = Some(convert::timestamp(Timestamp::now()));
                 self.send(Out::Heartbeat(v1::HeartbeatReply { sequence, clock })).await
             }
             Some(In::Observations(batch)) => self.ingest(batch).await,
             Some(In::JobFinished(finished)) => match Uuid::from_slice(&finished.job) {
                 Ok(job) => {
+                    let _turn = self.services.turn_to_write().await;
                     self.services.job_finished(&self.session, job).await?;
+                    self.open.remove(&job);
                     // The probe has room for more.
-                    self.work().await
+                    self.owed.work = true;
+                    Ok(())
                 }
                 Err(_) => Err(End::Told(Status::invalid_argument("JobFinished.job is a UUID of 16 bytes"))),
             },
@@ -213,12 +259,14 @@ impl Link {
         let (results, unreadable): (Vec<_>, Vec<_>) =
             batch.observations.into_iter().map(convert::observation).partition(Result::is_ok);
         let results = results.into_iter().flatten().collect();
+        let turn = self.services.turn_to_write().await;
         let began = Instant::now();
         let ingested = self
             .services
             .ingest(probe, results)
             .await
             .inspect_err(|_| self.services.counters().not_ingested())?;
+        drop(turn);
         let dropped = unreadable.len() + ingested.dropped.len();
         self.services.counters().ingested(ingested.new, ingested.repeated, dropped, began.elapsed());
         self.progressed |= ingested.new > 0;
@@ -230,34 +278,27 @@ impl Link {
         self.send(Out::Ack(v1::Ack { batch: batch.batch })).await
     }
 
-    async fn heed(&mut self, event: Result<Event, broadcast::error::RecvError>) -> Result<(), End> {
-        let (me, vantage) = (self.session.probe, self.session.vantage);
-        match event {
-            Ok(Event::JobQueued { vantage: queued }) if queued == vantage => self.work().await,
-            Ok(Event::JobsCancelled { probe }) if probe == me => self.work().await,
-            Ok(Event::ProbeRevoked { probe }) if probe == me => {
-                Err(End::Told(Status::permission_denied(format!("probe {me} is revoked"))))
-            }
-            Ok(Event::SessionOpened { probe, session }) if probe == me && session != self.session.id => {
-                // The news of an older session may come late: the database tells which one counts.
-                self.work().await
-            }
-            Ok(Event::TrustChanged) => self.trust().await,
-            Ok(Event::PlansChanged) => self.plan().await,
-            Ok(Event::Resync) | Err(broadcast::error::RecvError::Lagged(_)) => {
-                self.trust().await?;
-                self.plan().await?;
-                self.work().await
-            }
-            Ok(
-                Event::JobQueued { .. }
-                | Event::JobsCancelled { .. }
-                | Event::ProbeRevoked { .. }
-                | Event::SessionOpened { .. }
-                | Event::SweepChanged { .. },
-            ) => Ok(()),
-            Err(broadcast::error::RecvError::Closed) => Err(End::Gone),
+    /// Looks at what was rung for, and gives back what an outage of the database kept it from.
+    async fn heed(&mut self, ring: Ring) -> Result<Ring, End> {
+        if ring.revoked {
+            return Err(End::Told(Status::permission_denied(format!(
+                "probe {} is revoked",
+                self.session.probe
+            ))));
         }
+        let mut missed = Ring::default();
+        if ring.trust {
+            missed.trust = is_put_off(self.trust().await)?;
+        }
+        // A controller that cannot read the plans says nothing of them: the probe goes by those that it holds.
+        if ring.plans {
+            missed.plans = is_put_off(self.plan().await)?;
+        }
+        let most = self.services.settings().jobs_per_probe;
+        if ring.work || ring.queued && self.open.len() < usize::try_from(most).unwrap_or(usize::MAX) {
+            missed.work = is_put_off(self.work().await)?;
+        }
+        Ok(missed)
     }
 
     async fn trust(&self) -> Result<(), End> {
@@ -297,13 +338,14 @@ impl Link {
             let id = order.id;
             self.send(Out::Job(convert::job(order, self.heartbeat))).await?;
             self.held.insert(id);
+            self.open.insert(id);
             tracing::debug!(probe = %self.session.probe, job = %id, "a job was sent");
         }
-        for job in work.forget {
-            self.held.remove(&job);
+        for job in work.forget.iter().chain(&work.cancel) {
+            self.held.remove(job);
+            self.open.remove(job);
         }
         for job in work.cancel {
-            self.held.remove(&job);
             self.send(Out::Cancel(v1::Cancel { job: job.into_bytes().to_vec() })).await?;
         }
         Ok(())

@@ -20,6 +20,8 @@ impl FromRequestParts<Web> for Operator {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
             Some(_) | None => return Err(Error::Unauthenticated.into()),
         };
-        Ok(Self(web.services.authenticate(token).await?))
+        let trace = parts.extensions.get().copied();
+        let actor = web.services.authenticate(token).await?;
+        Ok(Self(Actor { trace, ..actor }))
     }
 }

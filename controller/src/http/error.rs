@@ -120,7 +120,7 @@ pub(super) async fn finish(State(web): State<Web>, request: Request, next: Next)
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let began = std::time::Instant::now();
     // What a service logs meanwhile can be told from what others do.
-    let span = tracing::info_span!("request", request_id = %id);
+    let span = tracing::info_span!("request", request_id = %id, trace_id = tracing::field::Empty);
     let mut response = next.run(request).instrument(span).await;
     let status = response.status();
     if let Some(Cause(cause)) = response.extensions_mut().remove::<Cause>() {

@@ -6,6 +6,7 @@ use axum::{
     body::{Body, to_bytes},
     http::{Request, StatusCode, header},
 };
+use sekisho_model::TraceParent;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -19,6 +20,7 @@ use crate::{
     data_dir::DataDir,
     identity::Identity,
     service::{Services, Settings},
+    traces::{Kind, Sample, Traces},
 };
 
 /// Every path of the listener with its methods. A new one is added here on purpose.
@@ -64,6 +66,11 @@ const PATHS: [(&str, &str); 36] = [
 const OPEN: [&str; 3] = ["/healthz", "/readyz", "/api/v1/openapi.json"];
 
 fn web() -> axum::Router {
+    let (services, der) = services();
+    router(Web::new(services, &der))
+}
+
+fn services() -> (Services, Vec<u8>) {
     let place = tempfile::tempdir().unwrap();
     let data = DataDir::new(&place.path().join("data")).unwrap();
     data.prepare().unwrap();
@@ -71,8 +78,7 @@ fn web() -> axum::Router {
     let der = authority.certificate().to_vec();
     let nowhere = PgConnectOptions::new_without_pgpass().host("localhost").socket(place.path());
     let pool = PgPoolOptions::new().connect_lazy_with(nowhere);
-    let services = Services::new(pool, Uuid::new_v4(), Arc::new(authority), Settings::default());
-    router(Web::new(services, &der))
+    (Services::new(pool, Uuid::new_v4(), Arc::new(authority), Settings::default()), der)
 }
 
 async fn ask(request: Request<Body>) -> (StatusCode, axum::http::HeaderMap, Vec<u8>) {
@@ -84,6 +90,43 @@ async fn ask(request: Request<Body>) -> (StatusCode, axum::http::HeaderMap, Vec<
 fn request(method: &str, path: &str) -> Request<Body> {
     let path = path.replace("{id}", "1").replace("{sweep}", "1").replace("{name}", "default");
     Request::builder().method(method).uri(path).body(Body::empty()).unwrap()
+}
+
+#[tokio::test]
+async fn requests_that_begin_sweeps_are_traced_and_no_others() {
+    const CALLER: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let (services, der) = services();
+    let (traces, mut spans) = Traces::channel(Sample::ALL, Default::default());
+    services.set_traces(traces);
+    let web = router(Web::new(services, &der));
+    let ask = async |method: &str, path: &str, token: &str| {
+        let mut request = request(method, path);
+        request.headers_mut().insert("traceparent", CALLER.parse().unwrap());
+        request.headers_mut().insert(header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+        web.clone().oneshot(request).await.unwrap().status().as_u16()
+    };
+    // A token as long as one: whether it is one is not known without a database.
+    let token = "t".repeat(43);
+    for route in super::trace::TRACED {
+        assert!(PATHS.contains(&("POST", route)), "{route}");
+        assert_eq!(ask("POST", route, "short").await, 401);
+        assert!(spans.try_recv().is_err(), "strangers fill no queue");
+        assert_eq!(ask("POST", route, &token).await, 503);
+        let span = spans.try_recv().unwrap();
+        assert_eq!((span.name.as_str(), span.kind), (format!("POST {route}").as_str(), Kind::Server));
+        let caller: TraceParent = CALLER.parse().unwrap();
+        assert_eq!((span.context.trace, span.parent), (caller.trace, Some(caller.span)));
+        assert!(
+            span.failure.is_some() && span.attributes.contains(&("error.type", "503".into())),
+            "{span:?}"
+        );
+    }
+    for (method, path) in
+        PATHS.into_iter().filter(|(method, path)| *method == "GET" || path.ends_with("cancel"))
+    {
+        ask(method, path, &token).await;
+        assert!(spans.try_recv().is_err(), "{method} {path}");
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::{Authority, ClientVerifier, IdentityError};
-use crate::service::{Error, Event, Services};
+use crate::service::{Error, Event, Services, in_time};
 
 /// How often the set of controllers is read when nobody says that it changed.
 const TRUST: Duration = Duration::from_secs(5);
@@ -67,7 +67,15 @@ impl Trust {
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
             };
-            self.refresh(read_trust, read_revoked).await;
+            // A revocation is heeded also where the connection by which it was asked for is silent for ever.
+            let refreshed = in_time(async {
+                self.refresh(read_trust, read_revoked).await;
+                Ok(())
+            });
+            let refreshed = refreshed.await;
+            if refreshed.is_err() {
+                self.tell(&refreshed);
+            }
         }
     }
 

@@ -3,26 +3,45 @@
 use std::{error::Error as _, time::Duration};
 
 use anyhow::Context;
-use reqwest::{Certificate, Client, RequestBuilder, Url, redirect::Policy};
+use reqwest::{Certificate, Client, RequestBuilder, StatusCode, Url, redirect::Policy};
 
 use super::Endpoint;
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// From the first byte out to the last one in.
 const ANSWER: Duration = Duration::from_secs(15);
-/// Most of an answer that is read, bytes. What it says is only shown where it is an error.
+/// Most of an answer that is read, bytes. Of an alert it is only shown where it is an error.
 const READ: usize = 1_024;
 /// Most of it that is shown, characters.
 const SHOWN: usize = 160;
 
+/// Why a request came to nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("{said}")]
+pub(crate) struct Fault {
+    said: String,
+    /// What was answered; `None`: nothing.
+    status: Option<StatusCode>,
+}
+
+impl Fault {
+    /// Whether the same request may go well later.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self.status {
+            None => true,
+            Some(status) => [429, 502, 503, 504].contains(&status.as_u16()),
+        }
+    }
+}
+
 /// A client for one place.
-pub(super) struct Http {
+pub(crate) struct Http {
     client: Client,
     url: Url,
 }
 
 impl Http {
-    pub(super) fn new(endpoint: &Endpoint, url: Url) -> anyhow::Result<Self> {
+    pub(crate) fn new(endpoint: &Endpoint, url: Url) -> anyhow::Result<Self> {
         let mut builder = Client::builder()
             .connect_timeout(CONNECT)
             .timeout(ANSWER)
@@ -39,21 +58,23 @@ impl Http {
         Ok(Self { client: builder.build().context("cannot set the HTTP client up")?, url })
     }
 
-    pub(super) fn post(&self) -> RequestBuilder {
+    pub(crate) fn post(&self) -> RequestBuilder {
         self.client.post(self.url.clone())
     }
 
     /// Sends a request; anything but a success is an error.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<(), String> {
-        let mut response = request.send().await.map_err(said)?;
+        self.ask(request).await.map(drop).map_err(|fault| fault.said)
+    }
+
+    /// Sends a request, and gives the beginning of the answer.
+    pub(crate) async fn ask(&self, request: RequestBuilder) -> Result<Vec<u8>, Fault> {
+        let mut response = request.send().await.map_err(|error| Fault { said: said(error), status: None })?;
         let status = response.status();
-        if status.is_success() {
-            return Ok(());
-        }
+        let fault =
+            |said: String| Err(Fault { said: format!("it answered {status}{said}"), status: Some(status) });
         if status.is_redirection() {
-            return Err(format!(
-                "it answered {status}: redirects are not followed; configure the place itself"
-            ));
+            return fault(": redirects are not followed; configure the place itself".to_owned());
         }
         let mut body = Vec::new();
         while body.len() < READ
@@ -61,14 +82,16 @@ impl Http {
         {
             body.extend(chunk.iter().take(READ.saturating_sub(body.len())));
         }
+        if status.is_success() {
+            return Ok(body);
+        }
         let text = String::from_utf8_lossy(&body);
         let text: String =
             text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(SHOWN).collect();
         // Who repeats the address would put a secret into the database.
         let path = self.url.path().trim_matches('/');
         let is_repeated = !path.is_empty() && text.contains(path);
-        let text = if text.is_empty() || is_repeated { String::new() } else { format!(": {text}") };
-        Err(format!("it answered {status}{text}"))
+        fault(if text.is_empty() || is_repeated { String::new() } else { format!(": {text}") })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Jobs are given out with shares of the budgets of everything that they talk to, or not at all.
 
+mod queue;
 mod turns;
 
 use std::{
@@ -14,6 +15,7 @@ use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::{Result, Services, Session, commit, session::taken_over};
+pub(super) use queue::Queue;
 pub(super) use turns::Turns;
 
 use crate::store::{
@@ -95,20 +97,18 @@ impl Services {
         let jobs: Vec<Candidate> =
             hopeful.jobs.iter().filter(|job| jobs.contains(&job.id)).cloned().collect();
         let live = self.settings().live_window.as_secs_f64();
-        let mut waiting = Vec::new();
-        for job in &jobs {
-            waiting.push(store::work::waiting(connection, job.id, live).await?);
-        }
+        let queue = &self.inner.queue;
+        queue.count(connection, live).await?;
         let addresses: BTreeSet<IpAddr> = hopeful.needs.iter().filter_map(|need| need.address).collect();
         let vantages: BTreeSet<i32> = hopeful.needs.iter().filter_map(|need| need.vantage_id).collect();
         let (addresses, vantages) = (Vec::from_iter(addresses), Vec::from_iter(vantages));
         let numbers = store::budget::lock(connection, &addresses, &vantages).await?;
         // What others lent until the lock was had counts. A need that came up meanwhile has no lock: its job waits for the next time.
         let needs = needs(connection, session.probe, &jobs).await?;
-        let (mut lent, mut given) = (BTreeMap::new(), 0);
-        for (job, (same_targets, same_vantage)) in jobs.iter().zip(waiting) {
+        let (mut lent, mut gave) = (BTreeMap::new(), false);
+        for job in &jobs {
             let of_job = needs.iter().filter(|need| need.job_id == job.id);
-            let waiting = (same_targets - given, same_vantage - given);
+            let waiting = queue.waiting(job.first_target, session.vantage);
             let shares = granted(of_job, &lent, |need| wish(session, job, need, waiting));
             let Some(shares) = shares else { continue };
             let numbered = shares.iter().map(|(key, rate)| Some((*numbers.get(key)?, *rate)));
@@ -119,9 +119,10 @@ impl Services {
                 *lent.entry(key).or_insert(0) += i64::from(rate);
             }
             store::work::assign(connection, session.probe, job.id).await?;
-            given += 1;
+            queue.gave(job.first_target, session.vantage);
+            gave = true;
         }
-        if given > 0 {
+        if gave {
             store::probe::owes(connection, session.probe).await?;
         }
         Ok(())

@@ -91,8 +91,8 @@ impl Services {
         }
         let secret = secret::generate()?;
         let mut transaction = self.begin().await?;
-        let vantages = store::vantage::all(&mut transaction).await?;
-        let Some(found) = vantages.iter().find(|v| v.name == vantage) else {
+        let Some(id) = store::vantage::named(&mut transaction, vantage).await? else {
+            let vantages = store::vantage::all(&mut transaction).await?;
             return Err(Error::NotFound(unknown(
                 "vantage",
                 vantage,
@@ -100,7 +100,7 @@ impl Services {
             )));
         };
         let expires_at =
-            store::enrolment::create_token(&mut transaction, &secret::hash(&secret), found.id, ttl).await?;
+            store::enrolment::create_token(&mut transaction, &secret::hash(&secret), id, ttl).await?;
         let detail = json!({ "expires_at": expires_at });
         let object = format!("vantage {vantage}");
         store::audit::record(&mut transaction, &actor.name, "token", &object, detail).await?;

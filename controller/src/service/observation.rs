@@ -87,6 +87,7 @@ impl Services {
         if !alone.is_empty() {
             self.begin_planned(&ids).await?;
         }
+        let began = std::time::Instant::now();
         let mut transaction = self.begin().await?;
         let revoked = store::probe::is_revoked(&mut transaction, probe).await?;
         admitted(probe, revoked)?;
@@ -106,7 +107,9 @@ impl Services {
             counted.autonomous = alone.contains(job);
         }
         let ended = store::job::count_observed(&mut transaction, &counts).await?;
+        let batches = self.batches(&mut transaction, probe, &jobs, &counts).await?;
         commit(transaction).await?;
+        self.committed(batches, began.elapsed());
 
         for sweep in ended {
             if let Err(error) = self.advance_if_done(sweep).await {

@@ -1,5 +1,6 @@
 //! Operators: who may use the API.
 
+use sekisho_model::TraceParent;
 use serde_json::json;
 
 use super::{Error, Result, Services, commit, secret};
@@ -10,6 +11,8 @@ use crate::store;
 pub struct Actor {
     /// Name of the operator's token.
     pub name: String,
+    /// The request, where it is traced.
+    pub trace: Option<TraceParent>,
 }
 
 /// Name under which a controller acts by itself.
@@ -30,7 +33,7 @@ impl Services {
         }
         let mut connection = self.connection().await?;
         let name = store::operator::find(&mut connection, &secret::hash(bearer)).await?;
-        name.map(|name| Actor { name }).ok_or(Error::Unauthenticated)
+        name.map(|name| Actor { name, trace: None }).ok_or(Error::Unauthenticated)
     }
 
     /// Lets whoever holds `token` act as `name`. Replaces an earlier token of that name.

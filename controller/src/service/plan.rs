@@ -24,10 +24,13 @@ impl Services {
     /// Plans and closes a sweep if it is time to.
     pub(crate) async fn advance(&self, sweep: i64) -> Result<()> {
         let mut transaction = self.begin().await?;
-        self.plan(&mut transaction, sweep).await?;
+        let is_empty = self.plan(&mut transaction, sweep).await?;
         let ended = close(&mut transaction, sweep).await?;
         commit(transaction).await?;
-        tell(sweep, ended);
+        self.tell(sweep, ended).await;
+        if is_empty {
+            self.trace_sweep(sweep).await;
+        }
         Ok(())
     }
 
@@ -51,20 +54,20 @@ impl Services {
         }
         let ended = close(&mut transaction, sweep).await?;
         commit(transaction).await?;
-        tell(sweep, ended);
+        self.tell(sweep, ended).await;
         Ok(())
     }
 
-    /// Queues the jobs of a sweep once its targets are known.
-    pub(super) async fn plan(&self, connection: &mut PgConnection, sweep: i64) -> Result<()> {
+    /// Queues the jobs of a sweep once its targets are known. Says whether it has ended, since it has none.
+    pub(super) async fn plan(&self, connection: &mut PgConnection, sweep: i64) -> Result<bool> {
         let wait = self.settings().discovery_wait.as_secs_f64();
-        let Some(locked) = store::sweep::lock(connection, sweep, wait).await? else { return Ok(()) };
+        let Some(locked) = store::sweep::lock(connection, sweep, wait).await? else { return Ok(false) };
         if locked.state != SweepState::Running.word() || locked.is_planned {
-            return Ok(());
+            return Ok(false);
         }
         if store::job::progress(connection, sweep).await?.open > 0 {
             if !locked.discovery_over {
-                return Ok(());
+                return Ok(false);
             }
             for probe in store::job::end_all(connection, sweep, "expired").await? {
                 store::event::send(connection, Event::JobsCancelled { probe }).await?;
@@ -77,7 +80,8 @@ impl Services {
         notes.extend(content.without_flow());
         let note = Some(notes.join("; ")).filter(|note| !note.is_empty());
         store::sweep::set_planned(connection, sweep, note.as_deref()).await?;
-        if content.tasks() == 0 && adopted.vantages.is_empty() {
+        let is_empty = content.tasks() == 0 && adopted.vantages.is_empty();
+        if is_empty {
             store::sweep::set_state(connection, sweep, SweepState::Partial.word()).await?;
         }
         let tasks_per_job = self.settings().tasks_per_job;
@@ -101,8 +105,23 @@ impl Services {
             store::event::send(connection, Event::JobQueued { vantage }).await?;
         }
         store::event::send(connection, Event::SweepChanged { sweep }).await?;
-        Ok(())
+        Ok(is_empty)
     }
+
+    async fn tell(&self, sweep: i64, ended: Option<Ended>) {
+        let Some(Ended { state, is_first }) = ended else { return };
+        tracing::info!(sweep, state = state.word(), "a sweep ended");
+        if is_first {
+            self.trace_sweep(sweep).await;
+        }
+    }
+}
+
+/// How a sweep ended.
+struct Ended {
+    state: SweepState,
+    /// It ran until then; else late results have completed it.
+    is_first: bool,
 }
 
 /// What is queued by a plan: at these vantages these targets.
@@ -244,22 +263,17 @@ async fn without_targets(
     Ok(Some(notes.join("; ")))
 }
 
-fn tell(sweep: i64, ended: Option<SweepState>) {
-    if let Some(state) = ended {
-        tracing::info!(sweep, state = state.word(), "a sweep ended");
-    }
-}
-
-/// Closes a sweep whose jobs have all ended; completes a partial one when late results have filled every hole. Gives the
-/// state, where it did.
-async fn close(connection: &mut PgConnection, sweep: i64) -> Result<Option<SweepState>> {
+/// Closes a sweep whose jobs have all ended; completes a partial one when late results have filled every hole. Says
+/// how, where it did.
+async fn close(connection: &mut PgConnection, sweep: i64) -> Result<Option<Ended>> {
     let Some(locked) = store::sweep::lock(connection, sweep, 0.0).await? else { return Ok(None) };
     if !locked.is_planned {
         return Ok(None);
     }
     let progress = store::job::progress(connection, sweep).await?;
     let whole = progress.missed == 0 && locked.note.is_none();
-    let state = match SweepState::named(&locked.state) {
+    let before = SweepState::named(&locked.state);
+    let state = match before {
         Some(SweepState::Running) if progress.open == 0 && !whole => SweepState::Partial,
         Some(SweepState::Running | SweepState::Partial) if progress.open == 0 && whole => {
             SweepState::Complete
@@ -268,5 +282,5 @@ async fn close(connection: &mut PgConnection, sweep: i64) -> Result<Option<Sweep
     };
     store::sweep::set_state(connection, sweep, state.word()).await?;
     store::event::send(connection, Event::SweepChanged { sweep }).await?;
-    Ok(Some(state))
+    Ok(Some(Ended { state, is_first: before == Some(SweepState::Running) }))
 }

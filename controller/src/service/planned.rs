@@ -163,6 +163,8 @@ impl Services {
                 targets,
                 tasks,
                 shares,
+                // There is no sweep yet that could be traced.
+                trace: None,
             },
             schedule: row.schedule.clone(),
             due: row.due_at.to_jiff(),

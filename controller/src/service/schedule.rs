@@ -18,7 +18,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use super::{
-    Actor, Error, Result, Services, SweepDetail, commit,
+    Actor, Error, Result, Services, SweepDetail, SweepPhase, commit,
     sweep::{Begin, Wanted, detail_of, unknown},
 };
 use crate::store::{
@@ -61,7 +61,14 @@ impl Services {
         let schedule = &standing.definition.0;
         let wanted = wanted(&mut transaction, schedule).await?;
         let deadline = schedule.window.length().unsigned_abs();
-        let begin = Begin { actor: &actor.name, schedule: None, deadline, plan: None, since: None };
+        let begin = Begin {
+            actor: &actor.name,
+            schedule: None,
+            deadline,
+            plan: None,
+            since: None,
+            trace: actor.trace,
+        };
         let sweep = self.begin_sweep(&mut transaction, &wanted, &begin).await?;
         let due = standing.now.to_jiff();
         let run = NewRun { due, state: "started", reason: None, detail: None, sweep: Some(sweep) };
@@ -69,6 +76,9 @@ impl Services {
         audit(&mut transaction, actor, "schedule run", name, json!({ "sweep": sweep })).await?;
         let detail = detail_of(&mut transaction, sweep).await?;
         commit(transaction).await?;
+        if detail.phase == SweepPhase::Done {
+            self.trace_sweep(sweep).await;
+        }
         Ok(detail)
     }
 

@@ -5,7 +5,7 @@ mod wanted;
 
 use std::str::FromStr;
 
-use sekisho_model::{SweepState, SweepSummary};
+use sekisho_model::{SweepState, SweepSummary, TraceParent};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::PgConnection;
@@ -133,6 +133,9 @@ pub struct SweepDetail {
     pub phase: SweepPhase,
     /// Why it tested less than was asked for, where there is something to say.
     pub note: Option<String>,
+    /// Number of its trace, where it is traced.
+    #[serde(default)]
+    pub trace_id: Option<String>,
     /// Its jobs, by vantage.
     pub jobs: Vec<JobSummary>,
 }
@@ -153,7 +156,14 @@ impl Services {
         wanted.computers = request::computers(&request.computers, &wanted.profile, &wanted.contents)?;
         wanted.captures = request::captures(&request.captures, &wanted.profile, &wanted.contents)?;
         let deadline = self.settings().sweep_deadline;
-        let begin = Begin { actor: &actor.name, schedule: None, deadline, plan: None, since: None };
+        let begin = Begin {
+            actor: &actor.name,
+            schedule: None,
+            deadline,
+            plan: None,
+            since: None,
+            trace: actor.trace,
+        };
         let id = self.begin_sweep(&mut transaction, &wanted, &begin).await?;
         let detail = json!({
             "profile": wanted.profile, "domain": request.domain, "vantages": request.vantages,
@@ -164,6 +174,10 @@ impl Services {
         let detail = detail_of(&mut transaction, id).await?;
         commit(transaction).await?;
         tracing::info!(sweep = id, profile = wanted.profile, actor = actor.name, "a sweep began");
+        if detail.phase == SweepPhase::Done {
+            // There was nothing to test.
+            self.trace_sweep(id).await;
+        }
         Ok(detail)
     }
 
@@ -207,6 +221,7 @@ impl Services {
         store::audit::record(&mut transaction, &actor.name, "sweep cancel", &object, json!({})).await?;
         let detail = detail_of(&mut transaction, id).await?;
         commit(transaction).await?;
+        self.trace_sweep(id).await;
         Ok(detail)
     }
 }
@@ -251,7 +266,9 @@ pub(super) async fn detail_of(connection: &mut PgConnection, id: i64) -> Result<
     };
     let jobs = store::job::of_sweep(connection, id).await?;
     let jobs = jobs.into_iter().map(job).collect::<Result<_>>()?;
-    Ok(SweepDetail { summary, phase, note: row.note, jobs })
+    let context = row.traceparent.as_deref().and_then(|context| context.parse::<TraceParent>().ok());
+    let trace_id = context.map(|context| context.trace.to_string());
+    Ok(SweepDetail { summary, phase, note: row.note, trace_id, jobs })
 }
 
 pub(super) fn summary(row: &Summary) -> Result<SweepSummary> {

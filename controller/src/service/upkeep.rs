@@ -1,6 +1,6 @@
 //! What the background does in rounds. Each step is one short transaction that skips what another controller holds.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Event, Result, Services, commit};
 use crate::store;
@@ -22,6 +22,20 @@ impl Services {
             store::session::close_stale(&mut connection, self.settings().live_window.as_secs_f64()).await?;
         if closed > 0 {
             tracing::info!(closed, "sessions of silent probes were closed");
+        }
+        Ok(())
+    }
+
+    /// Tells sessions of this controller of queued jobs whose turn it is to look for room in budgets: such room comes with time.
+    pub(crate) async fn call_for_queued_jobs(&self) -> Result<()> {
+        if self.inner.roster.is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.connection().await?;
+        let vantages = store::work::queued_vantages(&mut connection).await?;
+        let now = Instant::now();
+        for vantage in vantages.into_iter().filter(|vantage| self.inner.turns.may_look(*vantage, now)) {
+            self.inner.roster.tell(Event::JobQueued { vantage });
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use sekisho_domain::Capture;
-use sekisho_model::{CheckKind, Outcome};
+use sekisho_model::{CheckKind, Outcome, TraceParent};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -16,6 +16,7 @@ use crate::store::{
     tasks::{CheckTask, KnownTarget, VantageTask},
     work::Assigned,
 };
+use crate::traces::of_job;
 
 /// A job for a probe, with the tasks that are still to be done.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub struct Order {
     pub tasks: Vec<OrderTask>,
     /// What it may use of budgets.
     pub shares: OrderShares,
+    /// Where it is in a trace.
+    pub trace: Option<TraceParent>,
 }
 
 /// What a job may use of budgets: attempts per second.
@@ -152,7 +155,9 @@ impl Services {
         store::job::report(&mut connection, job, session.probe).await?;
         store::probe::ended_job(&mut connection, session.probe).await?;
         drop(connection);
-        self.give_back(session, job).await
+        self.give_back(session, job).await?;
+        self.trace_report(session, job).await;
+        Ok(())
     }
 }
 
@@ -179,7 +184,9 @@ async fn order(connection: &mut PgConnection, job: &Assigned, probe: Uuid) -> Re
             None => shares.link = Some(rate),
         }
     }
-    Ok(Order { id: job.id, seconds_left: whole_seconds(job.seconds_left), targets, tasks, shares })
+    let sweep: Option<TraceParent> = job.traceparent.as_deref().and_then(|sweep| sweep.parse().ok());
+    let trace = sweep.map(|sweep| of_job(sweep, job.id));
+    Ok(Order { id: job.id, seconds_left: whole_seconds(job.seconds_left), targets, tasks, shares, trace })
 }
 
 async fn discoveries(connection: &mut PgConnection, job: &Assigned) -> Result<Vec<OrderTask>> {

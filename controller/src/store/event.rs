@@ -54,6 +54,9 @@ pub(crate) const CHANNELS: [&str; 7] = [
     "sekisho_sweep",
 ];
 
+/// Asks for what is asked for already, by which nothing changes: it tells whether the database is still there.
+pub(crate) const STILL: &str = "LISTEN sekisho_job";
+
 /// Tells every controller, once the transaction commits. [`Event::Resync`] is never sent: it stands for what was missed.
 pub(crate) async fn send(connection: &mut PgConnection, event: Event) -> Result<()> {
     let (channel, payload) = match event {

@@ -46,22 +46,20 @@ pub(crate) async fn open(
 }
 
 /// What a probe says of itself again and again.
-pub(crate) struct Beat<'a> {
+#[derive(Debug, Clone)]
+pub(crate) struct Beat {
+    pub(crate) probe: Uuid,
+    pub(crate) session: Uuid,
     pub(crate) spooled: i64,
     pub(crate) dropped: i64,
     pub(crate) clock_offset_us: Option<i64>,
-    pub(crate) problems: &'a [String],
+    pub(crate) problems: Vec<String>,
     /// It has handed something in since the beat before.
     pub(crate) progressed: bool,
 }
 
 /// Notes that the probe was heard. Says whether the session is still the probe's.
-pub(crate) async fn touch(
-    connection: &mut PgConnection,
-    probe: Uuid,
-    session: Uuid,
-    beat: &Beat<'_>,
-) -> Result<bool> {
+pub(crate) async fn touch(connection: &mut PgConnection, beat: &Beat) -> Result<bool> {
     let changed = sqlx::query(
         "UPDATE probe SET seen_at = now(), spooled = $3, clock_offset_us = coalesce($4, clock_offset_us),
                 dropped = $5, problems = $6,
@@ -69,17 +67,46 @@ pub(crate) async fn touch(
                     SELECT 1 FROM job WHERE probe_id = $1 AND state = 'assigned' AND reported_at IS NULL) THEN now() END
          WHERE id = $1 AND session_id = $2 AND revoked_at IS NULL",
     )
-    .bind(probe)
-    .bind(session)
+    .bind(beat.probe)
+    .bind(beat.session)
     .bind(beat.spooled)
     .bind(beat.clock_offset_us)
     .bind(beat.dropped)
-    .bind(beat.problems)
+    .bind(&beat.problems)
     .bind(beat.progressed)
     .execute(connection)
     .await
     .named("noting a heartbeat")?;
     Ok(changed.rows_affected() > 0)
+}
+
+/// The same of many probes: gives the sessions of those that it was noted of. Who is locked is left out.
+pub(crate) async fn touch_all(connection: &mut PgConnection, beats: &[Beat]) -> Result<Vec<Uuid>> {
+    // The problems of each as one text: arrays in an array would need the same length.
+    let problems = |beat: &Beat| serde_json::Value::from(beat.problems.as_slice()).to_string();
+    sqlx::query_scalar(
+        "WITH heard AS (
+             SELECT p.id, beat.* FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::bool[])
+                        AS beat (probe, session, spooled, clock_offset_us, dropped, problems, progressed)
+             JOIN probe p ON p.id = beat.probe AND p.session_id = beat.session AND p.revoked_at IS NULL
+             FOR NO KEY UPDATE OF p SKIP LOCKED)
+         UPDATE probe p SET seen_at = now(), spooled = heard.spooled,
+                clock_offset_us = coalesce(heard.clock_offset_us, p.clock_offset_us), dropped = heard.dropped,
+                problems = ARRAY(SELECT jsonb_array_elements_text(heard.problems::jsonb)),
+                owing_since = CASE WHEN NOT heard.progressed THEN p.owing_since WHEN EXISTS (
+                    SELECT 1 FROM job j WHERE j.probe_id = p.id AND j.state = 'assigned' AND j.reported_at IS NULL) THEN now() END
+         FROM heard WHERE p.id = heard.id RETURNING heard.session",
+    )
+    .bind(beats.iter().map(|beat| beat.probe).collect::<Vec<_>>())
+    .bind(beats.iter().map(|beat| beat.session).collect::<Vec<_>>())
+    .bind(beats.iter().map(|beat| beat.spooled).collect::<Vec<_>>())
+    .bind(beats.iter().map(|beat| beat.clock_offset_us).collect::<Vec<_>>())
+    .bind(beats.iter().map(|beat| beat.dropped).collect::<Vec<_>>())
+    .bind(beats.iter().map(problems).collect::<Vec<_>>())
+    .bind(beats.iter().map(|beat| beat.progressed).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await
+    .named("noting heartbeats")
 }
 
 /// The session of a probe.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff_sqlx::{Timestamp, ToSqlx};
+use sekisho_model::{SpanId, TraceParent};
 use sqlx::{FromRow, PgConnection};
 
 use super::{Named, Result};
@@ -24,15 +25,19 @@ pub(crate) struct NewSweep<'a> {
     pub(crate) deadline: Duration,
     /// When it began, where it is written down after the fact.
     pub(crate) since: Option<jiff::Timestamp>,
+    /// Its span; `None`: it is not traced.
+    pub(crate) traceparent: Option<TraceParent>,
+    /// The span that it comes under.
+    pub(crate) trace_parent: Option<SpanId>,
 }
 
 /// Writes a sweep down that is not planned yet; returns its number.
 pub(crate) async fn create(connection: &mut PgConnection, sweep: &NewSweep<'_>) -> Result<i64> {
     sqlx::query_scalar(
         "INSERT INTO sweep (state, profile, services, domain_ids, vantage_ids, actor, deadline, checks, computers,
-                            captures, schedule, started_at)
+                            captures, schedule, started_at, traceparent, trace_parent)
          VALUES ('running', $1, $2, $3, $4, $5, coalesce($11, now()) + make_interval(secs => $6), $7, $8, $9, $10,
-                 coalesce($11, now())) RETURNING id",
+                 coalesce($11, now()), $12, $13) RETURNING id",
     )
     .bind(sweep.profile)
     .bind(sweep.services)
@@ -45,6 +50,8 @@ pub(crate) async fn create(connection: &mut PgConnection, sweep: &NewSweep<'_>) 
     .bind(sweep.captures)
     .bind(sweep.schedule)
     .bind(sweep.since.map(ToSqlx::to_sqlx))
+    .bind(sweep.traceparent.map(|span| span.to_string()))
+    .bind(sweep.trace_parent.filter(|_| sweep.traceparent.is_some()).map(|span| span.to_string()))
     .fetch_one(connection)
     .await
     .named("writing a sweep")
@@ -60,6 +67,8 @@ pub(crate) struct Summary {
     pub(crate) finished_at: Option<Timestamp>,
     pub(crate) is_planned: bool,
     pub(crate) note: Option<String>,
+    /// Its span; `None`: it is not traced.
+    pub(crate) traceparent: Option<String>,
     pub(crate) planned: i64,
     /// How many of them are checks of a vantage.
     pub(crate) checks: i64,
@@ -72,7 +81,7 @@ pub(crate) struct Summary {
 macro_rules! summary {
     ($rest:literal) => {
         concat!(
-            "SELECT s.id, s.state, s.profile, s.started_at, s.finished_at, s.planned_at IS NOT NULL AS is_planned, s.note,
+            "SELECT s.id, s.state, s.profile, s.started_at, s.finished_at, s.planned_at IS NOT NULL AS is_planned, s.note, s.traceparent,
                     s.expired_at, coalesce(s.planned, sum(j.planned), 0)::bigint AS planned,
                     coalesce(s.checks_planned, sum(j.planned) FILTER (WHERE j.kind = 'vantage'), 0)::bigint AS checks,
                     coalesce(s.observed, sum(j.observed), 0)::bigint AS observed,

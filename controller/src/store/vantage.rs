@@ -18,3 +18,12 @@ pub(crate) async fn all(connection: &mut PgConnection) -> Result<Vec<Vantage>> {
         .await
         .named("reading the vantages")
 }
+
+/// Number of the vantage of that name, if the inventory has one.
+pub(crate) async fn named(connection: &mut PgConnection, name: &str) -> Result<Option<i32>> {
+    sqlx::query_scalar("SELECT id FROM vantage WHERE name = $1 AND removed_at IS NULL")
+        .bind(name)
+        .fetch_optional(connection)
+        .await
+        .named("reading a vantage")
+}

@@ -19,6 +19,16 @@ pub(crate) struct Candidate {
     /// Tasks to each of its targets; `None` for a job of another kind than flows.
     pub(crate) tasks_each: Option<i64>,
     pub(crate) tasks: i32,
+    /// The first of its targets.
+    pub(crate) first_target: Option<i32>,
+}
+
+/// Vantages for which jobs are queued.
+pub(crate) async fn queued_vantages(connection: &mut PgConnection) -> Result<Vec<i32>> {
+    sqlx::query_scalar("SELECT DISTINCT vantage_id FROM job WHERE state = 'queued'")
+        .fetch_all(connection)
+        .await
+        .named("looking for queued jobs")
 }
 
 /// Who asks for jobs.
@@ -52,7 +62,7 @@ pub(crate) async fn candidates(
         return Ok((Vec::new(), 0));
     }
     let candidates = sqlx::query_as(
-        "SELECT j.id, j.planned AS tasks, extract(epoch FROM least(s.deadline, CASE WHEN j.kind = 'discovery'
+        "SELECT j.id, j.planned AS tasks, j.known_targets[1] AS first_target, extract(epoch FROM least(s.deadline, CASE WHEN j.kind = 'discovery'
                     THEN s.started_at + make_interval(secs => $3) END) - now())::float8 AS seconds,
                 CASE WHEN j.kind = 'check' THEN ceil(j.planned::float8 / greatest(1, cardinality(j.known_targets)))::bigint END
                     AS tasks_each
@@ -90,26 +100,34 @@ pub(crate) async fn lock_queued(
     .named("locking queued jobs")
 }
 
-/// How many queued jobs wait for the same targets as this one, and how many at its vantage; itself is one of them. Jobs are cut
-/// target by target, so that those that share the first target share the others. Counts jobs of vantages with a connected probe.
+/// How many queued jobs wait for each target, and at each vantage. Counts jobs of vantages with a connected probe.
 pub(crate) async fn waiting(
     connection: &mut PgConnection,
-    job: Uuid,
     live_window: f64,
-) -> Result<(i64, i64)> {
-    sqlx::query_as(
-        "SELECT count(*) FILTER (WHERE q.known_targets && j.known_targets[1:1] OR q.id = j.id),
-                count(*) FILTER (WHERE q.vantage_id = j.vantage_id)
-         FROM job j JOIN job q ON q.state = 'queued'
-         WHERE j.id = $1 AND EXISTS (
-             SELECT 1 FROM probe p WHERE p.vantage_id = q.vantage_id AND p.session_id IS NOT NULL
-               AND p.seen_at > now() - make_interval(secs => $2))",
+) -> Result<(Vec<(i32, i64)>, Vec<(i32, i64)>)> {
+    let of_target = sqlx::query_as(
+        "SELECT target, count(*) FROM job q CROSS JOIN unnest(q.known_targets) AS target
+         WHERE q.state = 'queued' AND q.vantage_id IN (
+             SELECT p.vantage_id FROM probe p
+             WHERE p.session_id IS NOT NULL AND p.seen_at > now() - make_interval(secs => $1))
+         GROUP BY target",
     )
-    .bind(job)
     .bind(live_window)
-    .fetch_one(connection)
+    .fetch_all(&mut *connection)
     .await
-    .named("counting jobs that wait")
+    .named("counting jobs that wait for targets")?;
+    let of_vantage = sqlx::query_as(
+        "SELECT q.vantage_id, count(*) FROM job q
+         WHERE q.state = 'queued' AND q.vantage_id IN (
+             SELECT p.vantage_id FROM probe p
+             WHERE p.session_id IS NOT NULL AND p.seen_at > now() - make_interval(secs => $1))
+         GROUP BY q.vantage_id",
+    )
+    .bind(live_window)
+    .fetch_all(connection)
+    .await
+    .named("counting jobs that wait at vantages")?;
+    Ok((of_target, of_vantage))
 }
 
 /// Gives a locked job to a probe whose session the caller has locked.
@@ -152,6 +170,8 @@ pub(crate) struct Assigned {
     pub(crate) kind: String,
     /// Flows of the sweep whose packets are to be kept.
     pub(crate) captures: Vec<String>,
+    /// Where the sweep is in a trace.
+    pub(crate) traceparent: Option<String>,
     pub(crate) seconds_left: f64,
 }
 
@@ -162,7 +182,7 @@ pub(crate) async fn assigned(
     discovery_wait: f64,
 ) -> Result<Vec<Assigned>> {
     sqlx::query_as(
-        "SELECT j.id, j.kind, s.captures, extract(epoch FROM least(s.deadline, CASE WHEN j.kind = 'discovery'
+        "SELECT j.id, j.kind, s.captures, s.traceparent, extract(epoch FROM least(s.deadline, CASE WHEN j.kind = 'discovery'
                     THEN s.started_at + make_interval(secs => $2) END) - now())::float8 AS seconds_left
          FROM job j JOIN sweep s ON s.id = j.sweep_id
          WHERE j.probe_id = $1 AND j.state = 'assigned' AND j.reported_at IS NULL

@@ -427,9 +427,37 @@ fn a_log_of_json_leads_from_a_request_to_its_sweep() {
     let log = controller.stop();
     let lines: Vec<serde_json::Value> =
         log.lines().map(|line| serde_json::from_str(line).expect("a log of JSON")).collect();
+    for line in &lines {
+        let time = line["timestamp"].as_str().unwrap();
+        assert!(time.parse::<jiff::Timestamp>().is_ok() && time.ends_with('Z'), "{line}");
+    }
     let began = lines.iter().find(|line| line["message"] == "a sweep began").unwrap();
     assert_eq!((&began["sweep"], &began["profile"]), (&1.into(), &"domain-join".into()));
     assert_eq!(began["span"]["request_id"].as_str().unwrap().len(), 36, "{began}");
+}
+
+#[test]
+fn a_sweep_is_shown_with_its_trace_and_a_collector_that_hangs_holds_nobody_up() {
+    let place = Place::new();
+    // Takes connections and never answers.
+    let collector = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = collector.local_addr().unwrap();
+    place.write("headers", "x-key: hunter2\n");
+    let traces = format!("[traces]\nendpoint = \"http://{address}\"\nheaders_file = \"headers\"\n");
+    let config = place.write("sekisho.toml", &traces);
+    let controller = Controller::start(&place, &["--config", config.to_str().unwrap()]);
+    let inventory = place.write("inventory.toml", INVENTORY);
+    controller.run(&["apply", inventory.to_str().unwrap()]);
+    let started = controller.run(&["sweep", "run"]).stdout;
+    let trace = started.lines().find_map(|line| line.strip_prefix("trace ")).expect("a trace");
+    assert_eq!(trace.len(), 32, "{started}");
+    let shown = controller.command(&["sweep", "show", "--format", "json"]).stdout;
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["trace_id"], trace);
+    controller.run(&["sweep", "cancel", "latest"]);
+    let log = controller.stop();
+    assert_eq!(log.matches("spans of traces are left that the collector has not taken").count(), 1, "{log}");
+    assert!(log.contains(&format!("trace_id={trace}")) && !log.contains("hunter2"), "{log}");
 }
 
 #[test]

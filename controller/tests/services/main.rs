@@ -47,3 +47,4 @@ mod schedule_runs;
 mod spans;
 mod suggest;
 mod sweeps;
+mod traces;

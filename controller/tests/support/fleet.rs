@@ -77,7 +77,7 @@ pub(crate) struct Controller {
 }
 
 pub(crate) fn operator() -> Actor {
-    Actor { name: "test".to_owned() }
+    Actor { name: "test".to_owned(), trace: None }
 }
 
 /// Time limits at which tests do not wait long, and which do not strike while a test works.

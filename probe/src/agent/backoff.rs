@@ -13,7 +13,7 @@ const GOOD: Duration = Duration::from_secs(10);
 
 /// The next pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Backoff {
+pub struct Backoff {
     longest: Duration,
 }
 
@@ -26,7 +26,7 @@ impl Default for Backoff {
 impl Backoff {
     /// The pause after an attempt, whose session lasted so long if there was one. `random` is from 0 to 1, and decides
     /// anything between the shortest pause and the longest.
-    pub(super) fn after(&mut self, session: Option<Duration>, random: f64) -> Duration {
+    pub fn after(&mut self, session: Option<Duration>, random: f64) -> Duration {
         if session.is_some_and(|lasted| lasted >= GOOD) {
             self.longest = FIRST;
         }
@@ -34,12 +34,13 @@ impl Backoff {
         self.longest = (self.longest * 2).min(LAST);
         pause
     }
-}
 
-/// From 0 to 1.
-pub(super) fn random() -> f64 {
-    let random = u32::try_from(uuid::Uuid::new_v4().as_u128() & 0xffff).unwrap_or(0);
-    f64::from(random) / 65_536.0
+    /// From 0 to 1.
+    #[must_use]
+    pub fn random() -> f64 {
+        let random = u32::try_from(uuid::Uuid::new_v4().as_u128() & 0xffff).unwrap_or(0);
+        f64::from(random) / 65_536.0
+    }
 }
 
 #[cfg(test)]
@@ -76,6 +77,6 @@ mod tests {
             tenths[(at * 10.0) as usize] += 1;
         }
         assert!(tenths.iter().all(|count| (950..1_050).contains(count)), "{tenths:?}");
-        assert!((0..1_000).map(|_| random()).all(|random| (0.0..1.0).contains(&random)));
+        assert!((0..1_000).map(|_| Backoff::random()).all(|random| (0.0..1.0).contains(&random)));
     }
 }

@@ -1,7 +1,7 @@
 //! The jobs of this probe: what runs, and what came of it into the spool.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     io,
     net::IpAddr,
     path::{Path, PathBuf},
@@ -16,6 +16,7 @@ use tokio::{
     sync::{mpsc, watch},
     task::{AbortHandle, JoinSet},
 };
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use crate::{
@@ -56,8 +57,14 @@ pub(super) struct Jobs {
 
 #[derive(Default)]
 struct State {
-    running: HashMap<Uuid, Option<AbortHandle>>,
-    finished: HashSet<Uuid>,
+    running: HashMap<Uuid, Running>,
+    /// With what the log says of each besides its number.
+    finished: HashMap<Uuid, Span>,
+}
+
+struct Running {
+    handle: Option<AbortHandle>,
+    span: Span,
 }
 
 /// Ends a job in the books however its task ends.
@@ -69,8 +76,8 @@ struct End {
 impl Drop for End {
     fn drop(&mut self) {
         let mut state = self.jobs.state();
-        state.running.remove(&self.id);
-        state.finished.insert(self.id);
+        let span = state.running.remove(&self.id).map_or_else(Span::none, |running| running.span);
+        state.finished.insert(self.id, span);
         drop(state);
         self.jobs.means.metrics.job_ended();
         self.jobs.ends.send_modify(|ends| *ends += 1);
@@ -100,20 +107,23 @@ impl Jobs {
         if state.running.len() >= limits::JOBS_PER_PROBE {
             return Err(format!("this probe runs {} jobs already", state.running.len()));
         }
+        // Whoever reads the log finds the job's trace there.
+        let span = tracing::info_span!("job", trace_id = job.trace.map(tracing::field::display));
         state.finished.remove(&id);
-        state.running.insert(id, None);
+        state.running.insert(id, Running { handle: None, span: span.clone() });
         drop(state);
         let (tasks, targets, alone) = (job.tasks.len(), job.targets.len(), job.autonomous);
-        tracing::info!(job = %id, tasks, targets, alone, "job begins");
         let (means, end) = (self.means.clone(), End { jobs: self.clone(), id });
-        let task = tokio::spawn(async move {
+        span.in_scope(|| tracing::info!(job = %id, tasks, targets, alone, "job begins"));
+        let work = async move {
             if tokio::time::timeout(job.within, means.work(job)).await.is_err() {
                 tracing::warn!(job = %id, "the job's time is over; the rest of its tasks is not tested");
             }
             drop(end);
-        });
-        if let Some(handle) = self.state().running.get_mut(&id) {
-            *handle = Some(task.abort_handle());
+        };
+        let task = tokio::spawn(work.instrument(span));
+        if let Some(running) = self.state().running.get_mut(&id) {
+            running.handle = Some(task.abort_handle());
         }
         self.means.metrics.job_begins();
         Ok(())
@@ -121,8 +131,8 @@ impl Jobs {
 
     /// Ends a job. What it observed so far stays in the spool.
     pub(super) fn cancel(&self, id: Uuid) {
-        if let Some(Some(handle)) = self.state().running.get(&id) {
-            tracing::info!(job = %id, "job cancelled");
+        if let Some(Running { handle: Some(handle), span }) = self.state().running.get(&id) {
+            span.in_scope(|| tracing::info!(job = %id, "job cancelled"));
             handle.abort();
         }
     }
@@ -134,17 +144,18 @@ impl Jobs {
 
     /// The jobs that ended here and are still to be reported.
     pub(super) fn finished(&self) -> Vec<Uuid> {
-        self.state().finished.iter().copied().collect()
+        self.state().finished.keys().copied().collect()
     }
 
     /// Counts a job among those that ended here.
     pub(super) fn ended_before(&self, id: Uuid) {
-        self.state().finished.insert(id);
+        self.state().finished.insert(id, Span::none());
     }
 
     /// Forgets a job that is reported.
     pub(super) fn reported(&self, id: Uuid) {
-        self.state().finished.remove(&id);
+        let span = self.state().finished.remove(&id).unwrap_or_else(Span::none);
+        span.in_scope(|| tracing::info!(job = %id, "job ends"));
     }
 
     /// News of jobs that end.
@@ -275,7 +286,7 @@ impl Means {
         match under_way.join_next().await {
             Some(Ok(observed)) => self.keep(origin, observed, &[]).await,
             Some(Err(error)) => {
-                tracing::error!(%error, "a check of the vantage ended abnormally; it stays undone");
+                tracing::error!(job = %origin.job, %error, "a check of the vantage ended abnormally; it stays undone");
             }
             None => {}
         }
@@ -305,7 +316,7 @@ impl Means {
                 self.keep(origin, observed, &targets).await;
             }
             Err((reason, why)) => {
-                tracing::warn!(domain, reason, why, "no domain controllers found");
+                tracing::warn!(job = %origin.job, domain, reason, why, "no domain controllers found");
                 self.keep(origin, Observed::failed(number, reason, &why), &[]).await;
             }
         }

@@ -306,7 +306,6 @@ impl Session<'_> {
             // Before it is forgotten here: a planned job must not begin again.
             self.agent.plans().done(id);
             self.agent.jobs.reported(id);
-            tracing::info!(job = %id, "job ends");
             self.send(FromProbe::JobFinished(v1::JobFinished { job: id.as_bytes().to_vec() })).await?;
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use sekisho_model::{CheckKind, ComputerName, Outcome, Service};
+use sekisho_model::{CheckKind, ComputerName, Outcome, Service, TraceId, TraceParent};
 use sekisho_proto::{limits, v1};
 use uuid::Uuid;
 
@@ -24,6 +24,8 @@ pub(crate) struct Job {
     pub(crate) shares: Shares,
     /// Those of a planned job are the other jobs' of its run as well.
     pub(crate) lanes: Lanes,
+    /// The trace that it belongs to, for the log.
+    pub(crate) trace: Option<TraceId>,
     pub(crate) targets: Vec<Target>,
     pub(crate) tasks: Vec<JobTask>,
 }
@@ -74,11 +76,18 @@ pub(crate) fn job(job: v1::Job) -> Result<Job, String> {
         within: std::time::Duration::from_secs(job.seconds_left.into()),
         autonomous: false,
         heartbeat: job.heartbeat,
+        trace: trace(&job.traceparent),
         shares: Shares { targets: shares, link: (job.link_rate > 0).then_some(job.link_rate) },
         lanes: Lanes::default(),
         targets: known,
         tasks,
     })
+}
+
+/// A trace that is not understood keeps no job from being done.
+fn trace(text: &str) -> Option<TraceId> {
+    let text = Some(text).filter(|text| text.len() <= limits::TRACEPARENT_BYTES)?;
+    text.parse::<TraceParent>().ok().map(|parent| parent.trace)
 }
 
 /// A share that is not understood makes the job unusable: without it the fleet could send too much.

@@ -71,6 +71,21 @@ fn a_job_whose_shares_are_not_understood_is_refused() {
     assert_eq!((without.shares, without.heartbeat), (Default::default(), None));
 }
 
+#[test]
+fn a_job_names_its_trace_and_needs_none() {
+    let with = |text: &str| {
+        let job = job(v1::Job { traceparent: text.to_owned(), ..message(check(1, "smb")) }).unwrap();
+        assert_eq!(job.tasks.len(), 1);
+        job.trace.map(|trace| trace.to_string())
+    };
+    let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+    assert_eq!(with(good).as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
+    let long = format!("cc{}-{}", &good[2..], "x".repeat(limits::TRACEPARENT_BYTES));
+    for none in ["", "00-what-is-it-00", &long, "\u{1b}[2J"] {
+        assert_eq!(with(none), None, "{none}");
+    }
+}
+
 fn vantage(check: &str, target: u32, computer: &str) -> v1::Task {
     let kind = v1::VantageCheck {
         check: check.into(),

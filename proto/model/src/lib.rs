@@ -11,6 +11,7 @@ mod profile;
 pub mod rates;
 mod service;
 pub mod table;
+mod trace;
 
 pub use cell::{Attempt, Cell, Fact, Facts, Matrix, SweepState, SweepSummary};
 pub use check::{Check, CheckKind, CheckStatus, UnknownCheck, UnknownStatus};
@@ -18,3 +19,4 @@ pub use computer::{BadComputerName, ComputerName};
 pub use outcome::{Outcome, UnknownOutcome};
 pub use profile::{BuiltIn, DEFAULT_PROFILE};
 pub use service::{Need, Protocol, RpcInterface, Service, Transport, UnknownService};
+pub use trace::{BadTraceParent, SpanId, TraceId, TraceParent};

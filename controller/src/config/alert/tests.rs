@@ -125,14 +125,20 @@ fn the_example_is_a_configuration() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("sekisho.toml");
     std::fs::copy("../deploy/examples/sekisho.toml", &path).unwrap();
-    for (file, text) in
-        [("webhook.key", "k"), ("slack.url", "https://hooks.example/x"), ("mail.password", "p")]
-    {
+    for (file, text) in [
+        ("traces.headers", "Authorization: Bearer k"),
+        ("webhook.key", "k"),
+        ("slack.url", "https://hooks.example/x"),
+        ("mail.password", "p"),
+    ] {
         std::fs::write(place.path().join(file), text).unwrap();
     }
     let config = crate::config::Config::new(crate::config::Wishes::default(), Some(&path)).unwrap();
     let kinds: Vec<&str> = config.alerts.iter().map(|setup| setup.name.as_str()).collect();
     assert_eq!(kinds, ["operators", "chat", "alertmanager", "mail"]);
+    let traces = config.traces.unwrap();
+    assert_eq!(traces.endpoint.url.as_str(), "https://otlp.example.com/v1/traces");
+    assert!(traces.headers.contains_key("authorization"));
     std::fs::remove_file(place.path().join("mail.password")).unwrap();
     let fault =
         crate::config::Config::new(crate::config::Wishes::default(), Some(&path)).unwrap_err().to_string();

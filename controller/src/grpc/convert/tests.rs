@@ -75,6 +75,8 @@ fn statuses_are_those_of_the_wire() {
     }
 }
 
+const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
 fn order(tasks: usize, kind: impl Fn(u32) -> OrderTaskKind) -> Order {
     let name = format!("{0}.{0}.{0}.{1}", "d".repeat(63), "e".repeat(61));
     let address = "fd00:1111:2222:3333:4444:5555:6666:7777".parse().unwrap();
@@ -86,7 +88,16 @@ fn order(tasks: usize, kind: impl Fn(u32) -> OrderTaskKind) -> Order {
         targets: vec![target; TARGETS_PER_JOB],
         tasks: tasks.collect(),
         shares: OrderShares { targets: vec![(address, LARGEST); SHARES_PER_JOB], link: Some(LARGEST) },
+        trace: Some(TRACE.parse().unwrap()),
     }
+}
+
+#[test]
+fn a_job_goes_out_with_its_place_in_a_trace() {
+    let traced = order(1, |_| OrderTaskKind::Discovery { domain: String::new(), dns_servers: Vec::new() });
+    assert_eq!(job(traced.clone(), 0).traceparent, TRACE);
+    assert!(TRACE.len() <= sekisho_proto::limits::TRACEPARENT_BYTES);
+    assert_eq!(job(Order { trace: None, ..traced }, 0).traceparent, "");
 }
 
 #[test]

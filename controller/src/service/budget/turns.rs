@@ -26,7 +26,7 @@ struct Kept {
 
 impl Turns {
     /// Whether a vantage may look.
-    pub(super) fn may_look(&self, vantage: i32, now: Instant) -> bool {
+    pub(in crate::service) fn may_look(&self, vantage: i32, now: Instant) -> bool {
         self.kept().turns.get(&vantage).is_none_or(|turn| *turn <= now)
     }
 

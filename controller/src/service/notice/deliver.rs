@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::{Event, Notice};
-use crate::service::{Channel, Error, Result, Services};
+use crate::service::{Channel, Error, Result, Services, in_time};
 use crate::store::{self, notice::Taken};
 
 /// How long a controller has for a notice that it took: longer than any attempt.
@@ -32,9 +32,11 @@ impl Services {
     pub async fn deliver_notices(&self, channel: &str) -> Result<usize> {
         let mut made = 0;
         loop {
-            let mut connection = self.connection().await?;
-            let taken = store::notice::take(&mut connection, channel, LEASE, AT_ONCE).await?;
-            drop(connection);
+            let taken = in_time(async {
+                let mut connection = self.connection().await?;
+                Ok::<_, Error>(store::notice::take(&mut connection, channel, LEASE, AT_ONCE).await?)
+            });
+            let taken = taken.await?;
             if taken.is_empty() {
                 return Ok(made);
             }
@@ -42,7 +44,7 @@ impl Services {
             let mut attempts = JoinSet::new();
             for notice in taken {
                 let services = self.clone();
-                attempts.spawn(async move { services.attempt(notice).await });
+                attempts.spawn(async move { in_time(services.attempt(notice)).await });
             }
             while let Some(attempt) = attempts.join_next().await {
                 attempt.map_err(|error| Error::Internal(Box::new(error)))??;

@@ -34,7 +34,13 @@ impl Services {
             let mut transaction = self.begin().await?;
             let Some(name) = store::schedule::claim_due(&mut transaction).await? else { return Ok(()) };
             match self.look_at(&mut transaction, &name).await {
-                Ok(()) => commit(transaction).await?,
+                Ok(begun) => {
+                    commit(transaction).await?;
+                    for sweep in begun {
+                        // One without anything to test has ended.
+                        self.trace_sweep(sweep).await;
+                    }
+                }
                 Err(error @ Error::Unavailable(_)) => return Err(error),
                 Err(error) => {
                     transaction.rollback().await.ok();
@@ -47,8 +53,8 @@ impl Services {
         Ok(())
     }
 
-    /// Deals with the due runs of a locked schedule.
-    async fn look_at(&self, connection: &mut PgConnection, name: &str) -> Result<()> {
+    /// Deals with the due runs of a locked schedule. Gives the sweeps that began.
+    async fn look_at(&self, connection: &mut PgConnection, name: &str) -> Result<Vec<i64>> {
         let standing = found(connection, name).await?;
         let schedule = &standing.definition.0;
         let table = Timetable::of(schedule);
@@ -73,7 +79,8 @@ impl Services {
             schedule_run::record(connection, name, None, &runs).await?;
         }
         let next = if due.more { Some(now) } else { table.next_start(due.until) };
-        Ok(store::schedule::considered(connection, name, due.until, next).await?)
+        store::schedule::considered(connection, name, due.until, next).await?;
+        Ok(runs.into_iter().filter_map(|run| run.sweep).collect())
     }
 
     /// Probes that hold the plan of a run and saw no controller have begun it by now.
@@ -144,6 +151,7 @@ impl Services {
             deadline: left,
             plan: plan.map(|plan| plan.number),
             since,
+            trace: None,
         };
         let sweep = self.begin_sweep(connection, &wanted, &begin).await?;
         let detail = json!({ "profile": wanted.profile, "deadline": deadline });

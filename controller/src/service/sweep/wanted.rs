@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sekisho_domain::profile::{self, Contents, ProfileError};
-use sekisho_model::DEFAULT_PROFILE;
+use sekisho_model::{DEFAULT_PROFILE, TraceParent};
 use sekisho_proto::limits::TARGETS_PER_JOB;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -37,6 +37,8 @@ pub(in crate::service) struct Begin<'a> {
     pub(in crate::service) plan: Option<i64>,
     /// When it began, where probes may have begun it by themselves: then nothing is looked for first.
     pub(in crate::service) since: Option<Timestamp>,
+    /// The request that begins it, where that is traced.
+    pub(in crate::service) trace: Option<TraceParent>,
 }
 
 impl Wanted {
@@ -90,6 +92,8 @@ impl Services {
             schedule: begin.schedule,
             deadline: begin.deadline,
             since: begin.since,
+            traceparent: self.traces().and_then(|traces| traces.begin(begin.trace)),
+            trace_parent: begin.trace.map(|request| request.span),
         };
         let id = store::sweep::create(connection, &sweep).await?;
         let searched: Vec<i32> = wanted.domains.iter().filter(|d| d.discover).map(|d| d.id).collect();
