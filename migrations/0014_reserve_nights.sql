@@ -2,6 +2,7 @@
 
 CREATE TABLE plan_run (
     id            bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY CHECK (id < 281474976710656),
+    head          bigint      REFERENCES plan_run ON DELETE CASCADE,
     schedule      text        NOT NULL,
     due_at        timestamptz NOT NULL,
     start_at      timestamptz NOT NULL,
@@ -15,9 +16,10 @@ CREATE TABLE plan_run (
     CONSTRAINT plan_run_times CHECK (start_at < end_at AND end_at < until_at)
 );
 CREATE INDEX plan_run_until ON plan_run (until_at);
+CREATE INDEX plan_run_head ON plan_run (head) WHERE head IS NOT NULL;
 COMMENT ON TABLE plan_run IS 'One row for each coming run of a schedule for which parts of budgets are reserved, whatever becomes of its plan. As soon as a probe has a seat nothing of it changes, and it stays until its time is over: a probe that is away may hold a plan that was withdrawn. The reservations are rows of the table share, with the nil UUID as their probe.';
-COMMENT ON COLUMN plan_run.end_at IS 'When probes stop: the end of the window, or before the next run of the schedule.';
-COMMENT ON COLUMN plan_run.until_at IS 'When the reservations end: later by as much as clocks may be wrong.';
+COMMENT ON COLUMN plan_run.head IS 'An earlier run of the schedule that clocks would not tell from this one: its seats, rates and reservations are this one''s as well. Null: it has its own.';
+COMMENT ON COLUMN plan_run.until_at IS 'When the reservations end, also those for later runs: later than the windows by as much as clocks may be wrong.';
 COMMENT ON COLUMN plan_run.seats IS 'Probes that may be at work at the same time. Seat s has slot s / seats.';
 COMMENT ON COLUMN plan_run.slots IS 'Parts of the window, slot_seconds long, gap_seconds apart.';
 

@@ -88,18 +88,17 @@ impl Services {
         } else {
             HashSet::new()
         };
-        let runs = rows.iter().filter_map(|row| row.run).collect();
-        let seats = self.seats(&mut connection, session, runs).await?;
+        let heads = rows.iter().filter_map(|row| row.head).collect();
+        let seats = self.seats(&mut connection, session, heads).await?;
         let missing = rows.iter().zip(&ids).filter(|(_, id)| !held.contains(id));
-        let wanted: BTreeSet<i64> = missing.filter_map(|(row, _)| row.run).collect();
-        let wanted = wanted.iter().filter_map(|run| Some((*run, *seats.get(run)?))).collect();
+        let wanted = missing.filter_map(|(row, _)| Some((row.run?, *seats.get(&row.head?)?))).collect();
         let places = self.places(&mut connection, session, &wanted).await?;
         let mut ahead = Ahead::default();
         let (mut new, mut given) = (Vec::new(), BTreeSet::new());
         for (row, id) in rows.into_iter().zip(ids).filter(|(_, id)| !settled.contains(id)) {
             let is_held = held.contains(&id);
             // What a probe got before anything was reserved, and may be at work with, is left to it.
-            let may_hold = row.is_due || row.run.is_some_and(|run| seats.contains_key(&run));
+            let may_hold = row.is_due || row.head.is_some_and(|head| seats.contains_key(&head));
             let order = match row.run.and_then(|run| places.get(&run)) {
                 _ if is_held && may_hold => None,
                 Some(place) if !is_held => {

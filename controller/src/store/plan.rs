@@ -230,13 +230,15 @@ pub(crate) struct Ahead {
     pub(crate) is_due: bool,
     /// What is reserved for it; `None`: probes are not given it.
     pub(crate) run: Option<i64>,
+    /// The run of which that has its seats.
+    pub(crate) head: Option<i64>,
 }
 
 /// The planned jobs of a vantage whose time is not over, the next ones first.
 pub(crate) async fn ahead(connection: &mut PgConnection, vantage: i32, most: i64) -> Result<Vec<Ahead>> {
     sqlx::query_as(
         "SELECT p.number, n.part, n.kind, p.schedule, p.due_at, p.start_at, p.deadline, p.sweep_id IS NOT NULL AS is_begun,
-                p.start_at <= now() AS is_due, r.id AS run
+                p.start_at <= now() AS is_due, r.id AS run, coalesce(r.head, r.id) AS head
          FROM plan p JOIN plan_part n ON n.plan = p.number
          LEFT JOIN plan_run r ON r.schedule = p.schedule AND r.due_at = p.due_at AND p.withheld IS NULL
          WHERE $1 = ANY(p.vantage_ids) AND p.deadline > now() ORDER BY p.start_at, p.number, n.part LIMIT $2",

@@ -13,6 +13,8 @@ use super::{Named, Result};
 #[derive(Debug, Clone, FromRow)]
 pub(crate) struct PlanRun {
     pub(crate) id: i64,
+    /// The run that has the seats, rates and reservations; mostly itself.
+    pub(crate) head: i64,
     pub(crate) start_at: Timestamp,
     pub(crate) end_at: Timestamp,
     pub(crate) seats: i32,
@@ -25,6 +27,8 @@ pub(crate) struct PlanRun {
 
 /// A run that is to be written down.
 pub(crate) struct NewPlanRun {
+    /// `None`: itself.
+    pub(crate) head: Option<i64>,
     pub(crate) due: jiff::Timestamp,
     pub(crate) start: jiff::Timestamp,
     pub(crate) end: jiff::Timestamp,
@@ -67,8 +71,8 @@ pub(crate) struct PlanRate {
 macro_rules! run {
     ($rest:literal) => {
         concat!(
-            "SELECT r.id, r.start_at, r.end_at, r.seats, r.slots, r.slot_seconds, r.gap_seconds,
-                    (SELECT count(*) FROM plan_seat s WHERE s.run = r.id) AS taken
+            "SELECT r.id, coalesce(r.head, r.id) AS head, r.start_at, r.end_at, r.seats, r.slots, r.slot_seconds, r.gap_seconds,
+                    (SELECT count(*) FROM plan_seat s WHERE s.run = coalesce(r.head, r.id)) AS taken
              FROM plan_run r ",
             $rest
         )
@@ -87,6 +91,36 @@ pub(crate) async fn find(
         .fetch_optional(connection)
         .await
         .named("reading what is reserved for a run")
+}
+
+/// The newest other run of a schedule whose reservations meet a time.
+pub(crate) async fn before(
+    connection: &mut PgConnection,
+    schedule: &str,
+    due: jiff::Timestamp,
+    (from, until): (jiff::Timestamp, jiff::Timestamp),
+) -> Result<Option<PlanRun>> {
+    sqlx::query_as(run!(
+        "WHERE r.schedule = $1 AND r.due_at <> $2 AND r.until_at > $3 AND r.start_at < $4 ORDER BY r.start_at DESC LIMIT 1"
+    ))
+    .bind(schedule)
+    .bind(due.to_sqlx())
+    .bind(from.to_sqlx())
+    .bind(until.to_sqlx())
+    .fetch_optional(connection)
+    .await
+    .named("looking for the run before a run")
+}
+
+/// Lets a run, whose reservations are lent to later ones as well, stay until then.
+pub(crate) async fn prolong(connection: &mut PgConnection, run: i64, until: jiff::Timestamp) -> Result<()> {
+    sqlx::query("UPDATE plan_run SET until_at = greatest(until_at, $2) WHERE id = $1")
+        .bind(run)
+        .bind(until.to_sqlx())
+        .execute(connection)
+        .await
+        .named("prolonging a run")?;
+    Ok(())
 }
 
 /// Runs by number.
@@ -159,7 +193,7 @@ pub(crate) async fn needs(
                     (SELECT count(*) FROM plan_part n WHERE n.plan = $1 AND n.kind = 'vantage'),
                     greatest((SELECT count(*) FROM probe o WHERE o.vantage_id = v.id AND o.revoked_at IS NULL
                                 AND coalesce(o.seen_at, o.enrolled_at) > now() - interval '7 days'),
-                             (SELECT count(*) FROM plan_seat s JOIN plan_run r ON r.id = s.run
+                             (SELECT count(*) FROM plan_seat s JOIN plan_run r ON coalesce(r.head, r.id) = s.run
                               WHERE r.schedule = p.schedule AND r.due_at = p.due_at AND s.vantage_id = v.id))
              FROM plan p JOIN vantage v ON v.id = ANY(p.vantage_ids) WHERE p.number = $1 AND v.budget IS NOT NULL)
          SELECT n.*, coalesce(s.lent, 0)::bigint AS lent, coalesce(s.planned, 0)::bigint AS planned FROM need n
@@ -216,8 +250,8 @@ pub(crate) async fn lock(connection: &mut PgConnection, run: i64) -> Result<Opti
 pub(crate) async fn create(connection: &mut PgConnection, schedule: &str, run: &NewPlanRun) -> Result<i64> {
     let number = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
     sqlx::query_scalar(
-        "INSERT INTO plan_run (schedule, due_at, start_at, end_at, until_at, seats, slots, slot_seconds, gap_seconds)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
+        "INSERT INTO plan_run (schedule, due_at, start_at, end_at, until_at, seats, slots, slot_seconds, gap_seconds, head)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id",
     )
     .bind(schedule)
     .bind(run.due.to_sqlx())
@@ -228,12 +262,14 @@ pub(crate) async fn create(connection: &mut PgConnection, schedule: &str, run: &
     .bind(number(run.slots))
     .bind(number(run.slot_seconds))
     .bind(number(run.gap_seconds))
+    .bind(run.head)
     .fetch_one(connection)
     .await
     .named("writing a run")
 }
 
-/// Reserves parts of locked budgets for a run, by number: what each probe may use, and how many may.
+/// Reserves parts of locked budgets for a run, by number: what each probe may use, and how many may. What the run has
+/// already is reserved for this time as well.
 pub(crate) async fn reserve(
     connection: &mut PgConnection,
     (run, job): (i64, Uuid),
@@ -246,7 +282,8 @@ pub(crate) async fn reserve(
     let users: Vec<i32> = rates.iter().map(|(.., users)| number(*users)).collect();
     sqlx::query(
         "INSERT INTO plan_rate (run, budget_id, each, users)
-         SELECT $1, budget_id, each, users FROM unnest($2::integer[], $3::integer[], $4::integer[]) AS r (budget_id, each, users)",
+         SELECT $1, budget_id, each, users FROM unnest($2::integer[], $3::integer[], $4::integer[]) AS r (budget_id, each, users)
+         ON CONFLICT DO NOTHING",
     )
     .bind(run)
     .bind(&budgets)
@@ -258,7 +295,9 @@ pub(crate) async fn reserve(
     sqlx::query(
         "INSERT INTO share (budget_id, job_id, probe_id, rate, from_at, until_at)
          SELECT budget_id, $1, $2, each * users, $6, $7
-         FROM unnest($3::integer[], $4::integer[], $5::integer[]) AS r (budget_id, each, users)",
+         FROM unnest($3::integer[], $4::integer[], $5::integer[]) AS r (budget_id, each, users)
+         ON CONFLICT (budget_id, job_id, probe_id) DO UPDATE SET from_at = least(share.from_at, excluded.from_at),
+             until_at = greatest(share.until_at, excluded.until_at)",
     )
     .bind(job)
     .bind(Uuid::nil())
@@ -273,7 +312,7 @@ pub(crate) async fn reserve(
     Ok(())
 }
 
-/// Forgets a locked run in which nobody has a seat, and gives back what was reserved for it.
+/// Forgets a locked run in which nobody has a seat, and those that have theirs of it; and gives back what was reserved for it.
 pub(crate) async fn delete(connection: &mut PgConnection, (run, job): (i64, Uuid)) -> Result<()> {
     sqlx::query("DELETE FROM share WHERE job_id = $1 AND probe_id = $2")
         .bind(job)
@@ -293,7 +332,9 @@ pub(crate) async fn delete(connection: &mut PgConnection, (run, job): (i64, Uuid
 pub(crate) async fn idle(connection: &mut PgConnection) -> Result<Vec<i64>> {
     sqlx::query_scalar(
         "SELECT r.id FROM plan_run r
-         WHERE NOT EXISTS (SELECT 1 FROM plan p WHERE p.schedule = r.schedule AND p.due_at = r.due_at)
+         WHERE r.head IS NULL
+           AND NOT EXISTS (SELECT 1 FROM plan_run o JOIN plan p ON p.schedule = o.schedule AND p.due_at = o.due_at
+                           WHERE r.id IN (o.id, o.head))
            AND NOT EXISTS (SELECT 1 FROM plan_seat s WHERE s.run = r.id) ORDER BY r.id",
     )
     .fetch_all(connection)

@@ -253,6 +253,33 @@ async fn two_schedules_at_the_same_time_share_the_half() {
 }
 
 #[tokio::test]
+async fn runs_that_clocks_would_not_tell_apart_share_what_is_reserved() {
+    let controller = Controller::new(settings()).await;
+    controller.apply(&inventory(1, &[40], "")).await;
+    let (probe, other) = (controller.probe("v0").await, controller.probe("v0").await);
+    let often = schedule("nightly", "* * * * *", "").replace("\"2h\"", "\"3m\"");
+    controller.apply(&inventory(1, &[40], &often)).await;
+    controller.services.plan_ahead().await.unwrap();
+    let new = probe.services.ahead(&probe.session, &HashSet::new()).await.unwrap().new;
+    assert!((2..=3).contains(&new.len()), "{new:?}");
+    assert!(new.iter().all(|planned| rate(planned, 10) == rate(&new[0], 10)));
+    assert_eq!(reserved(&controller, 10).await, [18], "six seats, once for all of them");
+    other.services.ahead(&other.session, &HashSet::new()).await.unwrap();
+    assert_eq!(controller.count("SELECT count(*) FROM plan_seat").await, 2, "one seat for all runs");
+    let last = "SELECT count(*) FROM share s WHERE until_at < (SELECT max(end_at) + interval '150 seconds' FROM plan_run)";
+    assert_eq!(controller.count(last).await, 0, "until the last of them is over");
+    // The first one is over, and the next one is planned.
+    controller.change("DELETE FROM plan WHERE number = (SELECT min(number) FROM plan)").await;
+    let runs = controller.count("SELECT count(*) FROM plan_run").await;
+    let _background = controller.background();
+    wait_for("another run", async || {
+        (controller.count("SELECT count(*) FROM plan_run").await > runs).then_some(())
+    })
+    .await;
+    assert_eq!(reserved(&controller, 10).await, [18]);
+}
+
+#[tokio::test]
 async fn a_probe_that_does_not_keep_to_it_is_given_nothing() {
     let (controller, probes) = planned(1, &[200], 1).await;
     let hello = Hello {

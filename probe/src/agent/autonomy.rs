@@ -24,7 +24,7 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(1);
 /// Jobs under way when one more may be begun.
 const AT_ONCE: usize = 4;
-/// How long the lanes of a run are kept after the end of its last job: whoever begins another one may not begin anew with them.
+/// How long the lanes of a schedule are kept after the end of its last job: whoever begins another one may not begin anew with them.
 const LANES: Duration = Duration::from_secs(10);
 
 /// What it takes to go on without a controller.
@@ -34,8 +34,8 @@ pub(super) struct Autonomy {
     spool: Spool,
     plans: Arc<Mutex<Plans>>,
     presence: Attendance,
-    /// What the jobs of a run have in common, by schedule and time, and when nobody needs it any more.
-    lanes: HashMap<(String, Timestamp), (Lanes, Instant)>,
+    /// What the jobs of a schedule have in common, and when nobody needs it any more.
+    lanes: HashMap<String, (Lanes, Instant)>,
 }
 
 impl Autonomy {
@@ -158,12 +158,13 @@ impl Autonomy {
         Ok(())
     }
 
-    /// The lanes of the run that a job is of, for so long. What is lent is lent to all of its jobs together.
+    /// The lanes of the schedule that a job is of, for so long. What is lent is lent to all of its jobs together, also to those of
+    /// two runs that are under way at the same time.
     fn lanes(&mut self, planned: &Planned, within: Duration) -> Lanes {
         let now = Instant::now();
         self.lanes.retain(|_, (_, until)| *until > now);
-        let run = (planned.schedule.clone(), planned.due);
-        let (lanes, until) = self.lanes.entry(run).or_insert_with(|| (Lanes::default(), now));
+        let (lanes, until) =
+            self.lanes.entry(planned.schedule.clone()).or_insert_with(|| (Lanes::default(), now));
         *until = (*until).max(now + within + LANES);
         lanes.clone()
     }

@@ -39,7 +39,7 @@ pub struct Shares {
     pub link: Option<u32>,
 }
 
-/// Lanes of jobs whose shares are lent for all of them together: those of one run that was planned ahead.
+/// Lanes of jobs whose shares are lent for all of them together: those of one schedule that were planned ahead.
 #[derive(Debug, Clone, Default)]
 pub struct Lanes(Arc<std::sync::Mutex<HashMap<Option<IpAddr>, Arc<Track>>>>);
 

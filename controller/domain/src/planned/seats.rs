@@ -4,7 +4,8 @@
 //! the plan has one, and with it a rate to each target that no later version of the plan changes. Where there are more probes
 //! than seats the window is cut into *slots*, one after the other, and a seat is of one slot. Between two slots lies a gap, in
 //! which no clock can be so wrong that both are under way. So the probes of a run need not know of each other: whatever they do
-//! adds up to no more than its reservation.
+//! adds up to no more than its reservation. A run that follows so soon that clocks would not tell it from the one before has the
+//! seats of that one; a probe is at work in both with the rate of one.
 
 use std::time::Duration;
 
@@ -204,11 +205,11 @@ pub enum Misfit {
         /// What keeps them from being fewer.
         of: String,
     },
-    /// The next run begins too soon.
+    /// Probes take turns, and the next run begins before all had theirs.
     #[error(
-        "the next run of the schedule begins before clocks that drift would tell the two apart: {0} s after this one"
+        "probes take turns, and clocks that drift would not tell this run from the one before: let the schedule run less often, or make its window shorter"
     )]
-    Soon(u64),
+    Soon,
 }
 
 impl Seats {
@@ -261,6 +262,22 @@ impl Seats {
     /// It does not fit.
     pub fn further(self, need: &Need) -> Result<Rate, Misfit> {
         need.rate(self.seats, 1)
+    }
+
+    /// What a seat may use in a run that follows so soon that clocks would not tell it from the one before: the same, for all
+    /// runs together, as far as nobody else has it by then. `rate`: what it may use by now.
+    ///
+    /// # Errors
+    /// It does not fit.
+    pub fn again(self, need: &Need, rate: Option<Rate>) -> Result<Rate, Misfit> {
+        if self.slots > 1 {
+            return Err(Misfit::Soon);
+        }
+        match rate {
+            None => self.further(need),
+            Some(rate) if need.free(1)? >= rate.reserved() => Ok(rate),
+            Some(_) => Err(Misfit::Taken { of: need.of.clone(), budget: need.budget }),
+        }
     }
 
     /// How many seats there are.

@@ -48,7 +48,7 @@ pub(super) async fn shares_of(
 }
 
 impl Services {
-    /// The seats of the probe of a session in runs, by run. One that has no seat gets one, as long as there are any.
+    /// The seats of the probe of a session, by the run that has them. One that has no seat gets one, as long as there are any.
     pub(super) async fn seats(
         &self,
         connection: &mut PgConnection,
@@ -95,7 +95,7 @@ impl Services {
             let cut = run.cut();
             let Some(slot) = seats.get(&run.id).and_then(|seat| cut.slot_of(*seat)) else { continue };
             let mut shares = OrderShares::default();
-            for rate in plan_run::rates(connection, run.id).await? {
+            for rate in plan_run::rates(connection, run.head).await? {
                 let each = rate.each.unsigned_abs();
                 match rate.address {
                     Some(address) => shares.targets.push((address, each)),
@@ -112,7 +112,7 @@ impl Services {
             let at = |after: Duration| start.saturating_add(after).unwrap_or(start);
             let mut fellows = probes.clone();
             if cut.slots > 1 {
-                let here = plan_run::in_slot(connection, run.id, session.vantage, slot).await?;
+                let here = plan_run::in_slot(connection, run.head, session.vantage, slot).await?;
                 fellows.retain(|probe| here.contains(probe));
             }
             let place = fellows.iter().position(|probe| *probe == session.probe).unwrap_or(fellows.len());

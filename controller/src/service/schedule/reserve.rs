@@ -97,7 +97,9 @@ enum Change {
     /// Everything is as it should be.
     None,
     /// A probe has a seat: what is there stays, and these budgets come to it.
-    Further(i64, Window, Vec<(Key, Rate)>),
+    Further(PlanRun, Window, Vec<(Key, Rate)>),
+    /// Clocks would not tell it from an earlier run of the schedule: it is cut as that one is, and has the same seats.
+    Follow(PlanRun, Window, Vec<(Key, Rate)>),
     /// Nobody has a seat: it is cut anew.
     Anew(Window, Seats, Vec<(Key, Rate)>),
 }
@@ -157,7 +159,7 @@ impl Services {
             return Ok(false);
         }
         if let Some(run) = &mut found {
-            let Some(taken) = plan_run::lock(connection, run.id).await? else { return Ok(false) };
+            let Some(taken) = plan_run::lock(connection, run.head).await? else { return Ok(false) };
             run.taken = taken;
         }
         let addresses: Vec<IpAddr> = rows.iter().filter_map(|row| row.address).collect();
@@ -173,7 +175,20 @@ impl Services {
             Ok(Change::Further(run, window, rates)) => {
                 // What has come up since the first look waits for the next round.
                 let Some(rates) = numbered(&rates) else { return Ok(false) };
-                plan_run::reserve(connection, of(run)?, &rates, window.counts()).await?;
+                plan_run::reserve(connection, of(run.head)?, &rates, window.counts()).await?;
+                None
+            }
+            Ok(Change::Follow(before, window, rates)) => {
+                let Some(rates) = numbered(&rates) else { return Ok(false) };
+                // It may be about to be forgotten. Who waits for a budget with a locked run has locked this schedule.
+                if plan_run::lock(connection, before.head).await?.is_none() {
+                    return Ok(false);
+                }
+                let cut = Seats { slot: window.length(), ..before.cut() };
+                let run = NewPlanRun { head: Some(before.head), ..new_run(plan, window, cut) };
+                plan_run::create(connection, name, &run).await?;
+                plan_run::reserve(connection, of(before.head)?, &rates, window.counts()).await?;
+                plan_run::prolong(connection, before.head, window.counts().1).await?;
                 None
             }
             Ok(Change::Anew(window, seats, rates)) => {
@@ -209,27 +224,35 @@ impl Services {
         coming: &Coming<'_>,
         found: Option<&PlanRun>,
     ) -> Result<Look> {
-        let plan = coming.plan;
-        let job = found.map_or(Ok(Uuid::nil()), |run| number_of(run.id))?;
-        let fixed = found.filter(|run| run.taken > 0);
-        let window = match fixed {
-            Some(run) => run.window(),
-            None => match Window::of(plan, &Timetable::of(coming.schedule)) {
-                Ok(window) => window,
-                Err(misfit) => return Ok(Look { rows: Vec::new(), change: Err(misfit) }),
-            },
+        let (name, plan) = (coming.schedule.name.as_str(), coming.plan);
+        // What is fixed: by a seat, or by an earlier run.
+        let fixed = found.filter(|run| run.taken > 0 || run.head != run.id);
+        let window = fixed.map_or_else(|| Window::of(plan), PlanRun::window);
+        let before = match found {
+            Some(_) => None,
+            None => plan_run::before(connection, name, plan.due_at.to_jiff(), window.counts()).await?,
         };
+        let of = found.or(before.as_ref());
+        let job = of.map_or(Ok(Uuid::nil()), |run| number_of(run.head))?;
         let rows = plan_run::needs(connection, plan.number, job, window.counts()).await?;
-        let rates = match found {
-            Some(run) => rates_of(connection, run.id).await?,
+        let rates = match of {
+            Some(run) => rates_of(connection, run.head).await?,
             None => BTreeMap::new(),
         };
         if let Some(run) = fixed {
             let missing = rows.iter().filter(|row| !rates.contains_key(&key(row)));
             let further = missing.map(|row| Ok((key(row), run.cut().further(&need(row))?)));
             let change = further.collect::<Fit<Vec<_>>>().map(|further| {
-                if further.is_empty() { Change::None } else { Change::Further(run.id, window, further) }
+                if further.is_empty() { Change::None } else { Change::Further(run.clone(), window, further) }
             });
+            return Ok(Look { rows, change });
+        }
+        if let Some(before) = before {
+            let all = rows.iter().map(|row| {
+                let of_row = rates.get(&key(row)).copied();
+                Ok((key(row), before.cut().again(&need(row), of_row)?))
+            });
+            let change = all.collect::<Fit<Vec<_>>>().map(|all| Change::Follow(before.clone(), window, all));
             return Ok(Look { rows, change });
         }
         let night = Night {
@@ -281,7 +304,7 @@ pub(super) async fn alone(
         return Ok(Some(format!("it does not take place: {why}")));
     }
     let Some(run) = plan_run::find(connection, schedule, due).await? else { return Ok(None) };
-    let rates = plan_run::rates(connection, run.id).await?;
+    let rates = plan_run::rates(connection, run.head).await?;
     let to_targets = rates.iter().filter(|rate| rate.address.is_some()).map(|rate| whole(rate.each));
     Ok(Some(run.cut().words(count(run.taken), to_targets)))
 }
@@ -289,6 +312,7 @@ pub(super) async fn alone(
 fn new_run(plan: &Plan, window: Window, seats: Seats) -> NewPlanRun {
     let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
     NewPlanRun {
+        head: None,
         due: plan.due_at.to_jiff(),
         start: window.start,
         end: window.end,

@@ -92,6 +92,19 @@ fn what_does_not_fit_says_why() {
 }
 
 #[test]
+fn a_run_that_follows_too_soon_has_what_the_one_before_has() {
+    let (seats, rates) = Seats::lay_out(night(3), &[target(200)]).unwrap();
+    let again = |need| seats.again(&need, Some(rates[0]));
+    assert_eq!(again(target(200)), Ok(rates[0]));
+    assert_eq!(again(Need { lent: 102, planned: 2, ..target(200) }), Ok(rates[0]), "98 are left");
+    let taken = again(Need { lent: 103, planned: 0, ..target(200) });
+    assert!(matches!(taken, Err(Misfit::Taken { .. })), "{taken:?}");
+    assert!(seats.again(&target(100), None).unwrap().reserved() <= 50, "another target");
+    let (turns, rates) = Seats::lay_out(night(200), &[target(200)]).unwrap();
+    assert_eq!(turns.again(&target(200), Some(rates[0])), Err(Misfit::Soon));
+}
+
+#[test]
 fn it_says_in_a_line_what_a_night_uses() {
     let words = |probes, taken| {
         let (seats, rates) =

@@ -3,12 +3,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sekisho_domain::{
-    planned::seats::{Misfit, guard},
-    schedule::{Run, Timetable},
-};
+use sekisho_domain::planned::seats::guard;
 
-use super::Fit;
 use crate::store::plan::Plan;
 
 /// From when until when probes may be at work.
@@ -32,17 +28,7 @@ impl Window {
         )
     }
 
-    /// Of a run that ends before the next one of its schedule begins, by whatever clock.
-    pub(super) fn of(plan: &Plan, table: &Timetable) -> Fit<Self> {
-        let (start, deadline) = (plan.start_at.to_jiff(), plan.deadline.to_jiff());
-        let whole = Self { start, end: deadline };
-        let Some(next) = table.next(start, 1).first().map(|run: &Run| run.start) else { return Ok(whole) };
-        let apart = guard(whole.length()).saturating_mul(2);
-        let latest = next.saturating_sub(apart).unwrap_or(start);
-        if latest <= start {
-            let seconds = next.duration_since(start).unsigned_abs().as_secs();
-            return Err(Misfit::Soon(seconds));
-        }
-        Ok(Self { start, end: deadline.min(latest) })
+    pub(super) fn of(plan: &Plan) -> Self {
+        Self { start: plan.start_at.to_jiff(), end: plan.deadline.to_jiff() }
     }
 }
