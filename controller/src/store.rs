@@ -2,8 +2,8 @@
 //!
 //! Functions take a connection, so that services decide what belongs to one transaction. Times are compared with the
 //! database's clock only. Locks are taken in this order, so that no two transactions wait for each other: the inventory
-//! (advisory), a schedule, a probe, a sweep, jobs by id, the spans of a vantage (advisory), targets, budgets by id. A
-//! transaction that holds jobs never asks for a sweep. Applying an inventory takes schedules last: who holds one waits for
+//! (advisory), a schedule, a probe, a sweep, jobs by id, the spans of a vantage (advisory), targets, a planned run, budgets by id.
+//! A transaction that holds jobs never asks for a sweep. Applying an inventory takes schedules last: who holds one waits for
 //! nothing else of it. Alerts (advisory) are locked by transactions that ask for none of these.
 
 pub(crate) mod alert;
@@ -32,6 +32,7 @@ pub(crate) mod notice;
 pub mod observation;
 pub(crate) mod operator;
 pub(crate) mod plan;
+pub(crate) mod plan_run;
 pub(crate) mod probe;
 pub(crate) mod readiness;
 pub(crate) mod schedule;

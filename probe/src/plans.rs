@@ -145,17 +145,9 @@ impl Plans {
         Ok(id)
     }
 
-    /// The job of a plan, with the time that is left of it.
-    pub(crate) fn job(
-        &self,
-        id: Uuid,
-        trust: &[CertificateDer<'static>],
-        now: Timestamp,
-    ) -> Result<v1::Job, String> {
-        let (_, planned, mut job) = self.read_plan(&self.path(id), trust)?;
-        let left = planned.times.end.duration_since(now).as_secs();
-        job.seconds_left = u32::try_from(left.max(1)).unwrap_or(u32::MAX);
-        Ok(job)
+    /// The job of a plan.
+    pub(crate) fn job(&self, id: Uuid, trust: &[CertificateDer<'static>]) -> Result<v1::Job, String> {
+        Ok(self.read_plan(&self.path(id), trust)?.2)
     }
 
     /// Forgets every plan that is not among these: a controller has taken the others back, or they are over.

@@ -29,7 +29,7 @@ use tokio::{
     task::JoinSet,
 };
 
-pub use allowance::Shares;
+pub use allowance::{Lanes, Shares};
 pub use gate::Gate;
 pub use limits::{Limits, Rates};
 
@@ -134,7 +134,13 @@ impl Engine {
     /// The same engine for a job that may use these shares of budgets for so long.
     #[must_use]
     pub fn within(&self, shares: &Shares, within: Duration) -> Arc<Self> {
-        let allowance = self.limits.allowance(shares, within);
+        self.within_lanes(shares, within, &Lanes::default())
+    }
+
+    /// The same for a job whose shares are those of other jobs as well.
+    #[must_use]
+    pub fn within_lanes(&self, shares: &Shares, within: Duration, lanes: &Lanes) -> Arc<Self> {
+        let allowance = self.limits.allowance(shares, within, lanes);
         Arc::new(Self { limits: self.limits.clone(), icmp: self.icmp, allowance })
     }
 

@@ -5,6 +5,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a command line")]
 #![allow(clippy::unwrap_used, reason = "what fails here fails the measurement")]
 
+#[path = "budget/planned.rs"]
+mod planned;
+
 use std::{
     collections::{HashMap, HashSet},
     io::IoSliceMut,
@@ -56,6 +59,10 @@ struct Run {
     alone: bool,
     /// One probe of so many goes on with its first jobs and is never heard again.
     lost: usize,
+    /// Probes that are away run their planned jobs meanwhile, in a window of so many minutes, by clocks that are wrong by so many seconds.
+    planned: bool,
+    window: u32,
+    drift: u32,
 }
 
 impl Run {
@@ -69,6 +76,9 @@ impl Run {
             seconds: 60,
             alone: false,
             lost: 0,
+            planned: false,
+            window: 10,
+            drift: 0,
         };
         for argument in std::env::args().skip(1) {
             let (name, value) = argument.split_once('=').unwrap_or((&argument, "1"));
@@ -82,8 +92,12 @@ impl Run {
                 "--seconds" => run.seconds = number as u64,
                 "--alone" => run.alone = true,
                 "--lost" => run.lost = number,
+                "--planned" => run.planned = true,
+                "--window" => run.window = u32::try_from(number).unwrap(),
+                "--drift" => run.drift = u32::try_from(number).unwrap(),
                 _ => panic!(
-                    "{name}: options are --budget= --probes= --sweeps= --flows= --tries= --seconds= --lost= --alone"
+                    "{name}: options are --budget= --probes= --sweeps= --flows= --tries= --seconds= --lost= --alone \
+                     --planned --window= --drift="
                 ),
             }
         }
@@ -303,6 +317,7 @@ fn hello() -> Hello {
         clock: None,
         spooled: 0,
         keeps_shares: true,
+        keeps_plan_shares: true,
     }
 }
 
@@ -321,6 +336,76 @@ fn now() -> u64 {
     u64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos()).unwrap()
 }
 
+/// A night without any controller, until it is over for everybody.
+async fn night(
+    run: Run,
+    services: &Services,
+    actor: &Actor,
+    target: &Target,
+    stop: &watch::Sender<bool>,
+) -> ExitCode {
+    let held = planned::held(run, services, actor).await;
+    stop.send_replace(true);
+    let (given, over) = (held.given, held.over);
+    let mut probes = planned::begin(run, held, target.address);
+    let left = Duration::try_from(over.duration_since(Timestamp::now())).unwrap_or_default();
+    drop(tokio::time::timeout(left, async { while probes.join_next().await.is_some() {} }).await);
+    // What is under way arrives.
+    sleep(Duration::from_secs(1)).await;
+    let mut arrivals = target.arrivals.lock().unwrap().clone();
+    arrivals.sort_unstable();
+    let (most, wanted) = (most(&arrivals), given * run.flows * run.tries);
+    let took = arrivals.first().zip(arrivals.last()).map_or(0, |(first, last)| (last - first) / SECOND);
+    println!(
+        "budget {} probes {} flows {}x{} window {} min, clocks wrong by {} s: {given} probes had the plan; most in a second {most} \
+         ({:.3} of the budget), {} of {wanted} arrivals in {took} s",
+        run.budget,
+        run.probes,
+        run.flows,
+        run.tries,
+        run.window,
+        run.drift,
+        most as f64 / f64::from(run.budget),
+        arrivals.len(),
+    );
+    let good = most <= run.budget as usize / 2 && given == run.probes && arrivals.len() == wanted;
+    ExitCode::from(u8::from(!good))
+}
+
+/// Probes that are to be connected.
+struct Probes {
+    run: Run,
+    to: SocketAddr,
+    reachable: watch::Receiver<bool>,
+    counts: Arc<Counts>,
+}
+
+impl Probes {
+    async fn connect(self, controllers: &[Services; 2], actor: &Actor) -> JoinSet<()> {
+        let mut ids = HashMap::new();
+        for number in 0..self.run.probes {
+            ids.insert(number, enrolled(&controllers[0], actor, &format!("v{number}")).await);
+        }
+        let mut probes = JoinSet::new();
+        for (number, id) in ids {
+            let services = controllers[number % 2].clone();
+            let session = services.open_session(id, &hello()).await.unwrap();
+            let probe = Probe {
+                run: self.run,
+                number,
+                session,
+                services,
+                engine: Engine::new(Rates::default(), IcmpAccess::None),
+                to: self.to,
+                controllers: self.reachable.clone(),
+                counts: self.counts.clone(),
+            };
+            probes.spawn(probe.live());
+        }
+        probes
+    }
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let run = Run::of_arguments();
@@ -334,32 +419,22 @@ async fn main() -> ExitCode {
     let target = Target::listen();
     let (away, reachable) = watch::channel(true);
     let counts = Arc::new(Counts::default());
-    let mut ids = HashMap::new();
-    for number in 0..run.probes {
-        ids.insert(number, enrolled(&controllers[0], &actor, &format!("v{number}")).await);
+    if run.planned && run.alone {
+        return night(run, &controllers[0], &actor, &target, &stop).await;
     }
-    tell("probes are enrolled");
-    let mut probes = JoinSet::new();
-    for (number, id) in ids {
-        let services = controllers[number % 2].clone();
-        let session = services.open_session(id, &hello()).await.unwrap();
-        let probe = Probe {
-            run,
-            number,
-            session,
-            services,
-            engine: Engine::new(Rates::default(), IcmpAccess::None),
-            to: target.address,
-            controllers: reachable.clone(),
-            counts: counts.clone(),
-        };
-        probes.spawn(probe.live());
-    }
+    let held = match run.planned {
+        true => Some(planned::held(run, &controllers[0], &actor).await),
+        false => None,
+    };
+    let probes = Probes { run, to: target.address, reachable, counts: counts.clone() };
+    let mut probes = probes.connect(&controllers, &actor).await;
+    tell("probes are connected");
     for _ in 0..run.sweeps {
         let request = SweepRequest { profile: Some("bench".to_owned()), ..SweepRequest::default() };
         controllers[0].start_sweep(&actor, request).await.unwrap();
     }
     tell("sweeps are started");
+    let night = held.map(|held| (held.given, planned::begin(run, held, target.address)));
     sleep(WARM_UP).await;
     tell("it is measured");
     if run.alone {
@@ -400,6 +475,11 @@ async fn main() -> ExitCode {
     // Before the database goes.
     probes.shutdown().await;
     stop.send_replace(true);
+    if let Some((given, mut night)) = night {
+        println!("meanwhile {given} probes that were away had their planned jobs");
+        night.shutdown().await;
+        return ExitCode::from(u8::from(most > run.budget as usize));
+    }
     let good = most <= run.budget as usize && (run.lost > 0 || mean >= 0.9 * budget);
     ExitCode::from(u8::from(!good))
 }

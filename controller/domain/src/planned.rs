@@ -1,6 +1,8 @@
 //! Numbers of jobs that are planned ahead. They say which job of which plan it is, at which vantage: so a job has the same
 //! number whoever begins it, a controller or a probe by itself, and no row of it is needed before.
 
+pub mod seats;
+
 use crate::VantageId;
 
 /// Version 8 (RFC 9562: of one's own making) and its variant. Jobs that are not planned ahead have version 7.
@@ -44,6 +46,13 @@ impl PlannedId {
     pub fn uuid(self) -> u128 {
         let vantage = u32::try_from(self.vantage.0).unwrap_or(0);
         u128::from(self.plan) << 80 | u128::from(self.part) << 64 | MARK | u128::from(vantage)
+    }
+
+    /// As a UUID that is no job's: that of the reservations of a run that is planned ahead.
+    #[must_use]
+    pub fn of_run(run: u64) -> Option<u128> {
+        const NO_VANTAGE: u128 = 1 << 61;
+        (run <= Self::PLANS).then_some(u128::from(run) << 80 | MARK | NO_VANTAGE)
     }
 
     /// The plan.
@@ -96,6 +105,13 @@ mod tests {
         ] {
             assert_eq!(PlannedId::of(uuid), None, "{uuid:032x}");
         }
+    }
+
+    #[test]
+    fn the_reservations_of_a_run_are_no_job_s() {
+        assert_eq!(PlannedId::of(PlannedId::of_run(7).unwrap()), None);
+        assert_ne!(PlannedId::of_run(7), PlannedId::of_run(8));
+        assert_eq!(PlannedId::of_run(PlannedId::PLANS + 1), None);
     }
 
     proptest! {

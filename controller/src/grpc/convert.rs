@@ -23,8 +23,8 @@ use crate::service::{Beat, Discovered, HandedIn, Hello, Order, OrderTask, OrderT
 
 /// What a probe says of itself, the jobs that it has, and the planned ones that it holds.
 pub(super) fn hello(hello: v1::Hello) -> Result<(Hello, HashSet<Uuid>, HashSet<Uuid>), String> {
-    let v1::Hello { protocol: _, version, host, services, icmp, jobs, clock, spooled, planned, keeps_shares } =
-        hello;
+    let v1::Hello { protocol: _, version, host, services, icmp, jobs, clock, spooled, planned, .. } = hello;
+    let (keeps_shares, keeps_plan_shares) = (hello.keeps_shares, hello.keeps_plan_shares);
     if planned.len() > PLANNED_JOBS {
         return Err(format!(
             "Hello names {} planned jobs; at most {PLANNED_JOBS} are allowed",
@@ -37,7 +37,11 @@ pub(super) fn hello(hello: v1::Hello) -> Result<(Hello, HashSet<Uuid>, HashSet<U
     let jobs = jobs.iter().map(|job| uuid(job)).collect::<Result<_, _>>()?;
     let planned = planned.iter().map(|job| uuid(job)).collect::<Result<_, _>>()?;
     let clock = clock.as_ref().and_then(time);
-    Ok((Hello { version, host, services, icmp, clock, spooled, keeps_shares }, jobs, planned))
+    Ok((
+        Hello { version, host, services, icmp, clock, spooled, keeps_shares, keeps_plan_shares },
+        jobs,
+        planned,
+    ))
 }
 
 /// What a probe says of itself again and again.

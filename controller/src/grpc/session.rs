@@ -240,6 +240,8 @@ impl Link {
                     self.open.remove(&job);
                     // The probe has room for more.
                     self.owed.work = true;
+                    // And need not hold what it has done.
+                    self.owed.plans |= self.plans.held.contains(&job);
                     Ok(())
                 }
                 Err(_) => Err(End::Told(Status::invalid_argument("JobFinished.job is a UUID of 16 bytes"))),

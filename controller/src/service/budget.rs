@@ -25,7 +25,7 @@ use crate::store::{
 };
 
 /// Attempts per second to one target that a job of checks, or of discoveries, has use for.
-const OF_CHECKS: u32 = 10;
+pub(super) const OF_CHECKS: u32 = 10;
 
 /// Attempts per second to one target, or over the link of a vantage, of a probe that knows nothing of shares: what it sends in its
 /// first second at the rates that probes have unless their scope files say otherwise.
@@ -142,7 +142,7 @@ impl Services {
     pub(crate) async fn forget_shares(&self) -> Result<()> {
         let mut connection = self.connection().await?;
         store::budget::forget(&mut connection).await?;
-        Ok(())
+        self.forget_runs(&mut connection).await
     }
 }
 

@@ -3,6 +3,8 @@
 //! A planned job has its number before it has a row ([`PlannedId`]). Whoever comes first makes the rows: a controller when the
 //! run is due, or any controller that comes back, at the latest when a probe hands in what it did by itself.
 
+mod places;
+
 use std::{
     collections::{BTreeSet, HashSet},
     time::Duration,
@@ -21,6 +23,7 @@ use super::{
     work::{of_checks, of_flows},
 };
 use crate::store::{self, plan};
+use places::{Place, shares_of};
 
 /// How much longer than [`super::Settings::plan_grace`] a probe with a session waits for the run to begin.
 const SILENT: Duration = Duration::from_secs(60);
@@ -28,15 +31,15 @@ const SILENT: Duration = Duration::from_secs(60);
 /// A job that a probe is to hold.
 #[derive(Debug, Clone)]
 pub struct PlannedOrder {
-    /// The job, with all of its window.
+    /// The job, with all of its slot. What it may use of budgets is for all jobs of the run together.
     pub order: Order,
     /// Its schedule.
     pub schedule: String,
     /// The time that the schedule names.
     pub due: Timestamp,
-    /// When it begins.
+    /// When it may begin: the start of the run, or of the probe's slot.
     pub start: Timestamp,
-    /// When its window ends.
+    /// When it ends.
     pub deadline: Timestamp,
     /// A probe without a session begins it this long after the start.
     pub alone: Duration,
@@ -85,69 +88,91 @@ impl Services {
         } else {
             HashSet::new()
         };
+        let heads = rows.iter().filter_map(|row| row.head).collect();
+        let seats = self.seats(&mut connection, session, heads).await?;
+        let missing = rows.iter().zip(&ids).filter(|(_, id)| !held.contains(id));
+        let wanted = missing.filter_map(|(row, _)| Some((row.run?, *seats.get(&row.head?)?))).collect();
+        let places = self.places(&mut connection, session, &wanted).await?;
         let mut ahead = Ahead::default();
         let (mut new, mut given) = (Vec::new(), BTreeSet::new());
         for (row, id) in rows.into_iter().zip(ids).filter(|(_, id)| !settled.contains(id)) {
+            let is_held = held.contains(&id);
+            // What a probe got before anything was reserved, and may be at work with, is left to it.
+            let may_hold = row.is_due || row.head.is_some_and(|head| seats.contains_key(&head));
+            let order = match row.run.and_then(|run| places.get(&run)) {
+                _ if is_held && may_hold => None,
+                Some(place) if !is_held => {
+                    match self.planned(&mut connection, session, id, &row, place).await? {
+                        Some(order) => Some(order),
+                        None => continue,
+                    }
+                }
+                Some(_) | None => continue,
+            };
             ahead.hold.insert(id);
             if row.is_begun {
                 ahead.begun.insert(id);
             }
-            if !held.contains(&id) {
+            if let Some(order) = order {
                 given.insert(row.number);
-                new.push((id, row));
+                new.push(order);
             }
         }
-        if new.is_empty() {
-            return Ok(ahead);
+        if !new.is_empty() {
+            // Before a probe can have any of them.
+            plan::give(&mut connection, &Vec::from_iter(given)).await?;
         }
-        let succession = plan::succession(&mut connection, session.vantage).await?;
-        let place = succession.iter().position(|probe| *probe == session.probe).unwrap_or(succession.len());
-        for (id, row) in new {
-            ahead.new.push(self.planned(&mut connection, session, id, row, (place, succession.len())).await?);
-        }
-        // Before a probe can have any of them.
-        plan::give(&mut connection, &Vec::from_iter(given)).await?;
+        ahead.new = new;
         Ok(ahead)
     }
 
+    /// A planned job for the probe of a session. `None`: not at this time, or it talks to what nothing is reserved of.
     async fn planned(
         &self,
         connection: &mut PgConnection,
         session: &Session,
         id: Uuid,
-        row: plan::Ahead,
-        (place, probes): (usize, usize),
-    ) -> Result<PlannedOrder> {
+        row: &plan::Ahead,
+        place: &Place,
+    ) -> Result<Option<PlannedOrder>> {
+        // The window of the run may have been moved since it was cut.
+        let (start, deadline) =
+            (place.start.max(row.start_at.to_jiff()), place.end.min(row.deadline.to_jiff()));
+        if start >= deadline {
+            return Ok(None);
+        }
         let (targets, tasks) = match row.kind.as_str() {
-            "check" => of_flows(plan::check_tasks(connection, &row, session.vantage).await?, &[])?,
+            "check" => of_flows(plan::check_tasks(connection, row, session.vantage).await?, &[])?,
             "vantage" => of_checks(
-                plan::known_targets(connection, &row).await?,
-                plan::vantage_tasks(connection, &row).await?,
+                plan::known_targets(connection, row).await?,
+                plan::vantage_tasks(connection, row).await?,
             )?,
             other => return Err(strange("kind of job", other)),
         };
-        let (start, deadline) = (row.start_at.to_jiff(), row.deadline.to_jiff());
+        let Some(shares) = shares_of(connection, &place.shares, &targets, &tasks).await? else {
+            return Ok(None);
+        };
         let window = Duration::try_from(deadline.duration_since(start)).unwrap_or_default();
-        let share = window / u32::try_from(probes.max(1)).unwrap_or(u32::MAX);
+        let (turn, probes) = place.turn;
         let alone = self.settings().plan_grace;
-        Ok(PlannedOrder {
+        Ok(Some(PlannedOrder {
             order: Order {
                 id,
                 seconds_left: u32::try_from(window.as_secs()).unwrap_or(u32::MAX),
                 targets,
                 tasks,
-                shares: super::OrderShares::default(),
+                shares,
                 // There is no sweep yet that could be traced.
                 trace: None,
             },
-            schedule: row.schedule,
+            schedule: row.schedule.clone(),
             due: row.due_at.to_jiff(),
             start,
             deadline,
             alone,
-            turn: share * u32::try_from(place).unwrap_or(u32::MAX),
+            turn: window / probes.max(1) * turn,
             silent: alone + SILENT,
-        })
+        }))
     }
 
     /// The signature of the body of a plan.

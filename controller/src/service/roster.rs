@@ -187,6 +187,7 @@ mod tests {
             probe: Uuid::from_u128(number % 10),
             vantage,
             keeps_shares: true,
+            keeps_plan_shares: true,
         }
     }
 

@@ -4,6 +4,7 @@
 mod ahead;
 mod due;
 mod forecast;
+mod reserve;
 mod show;
 
 use jiff::Timestamp;

@@ -32,6 +32,8 @@ pub struct Hello {
     pub spooled: u64,
     /// Whether it keeps to the shares of budgets that come with jobs.
     pub keeps_shares: bool,
+    /// And to those that come with planned jobs.
+    pub keeps_plan_shares: bool,
 }
 
 /// What a probe says of itself again and again.
@@ -60,6 +62,8 @@ pub struct Session {
     pub vantage: i32,
     /// Whether the probe keeps to shares of budgets.
     pub keeps_shares: bool,
+    /// And to those of planned jobs.
+    pub keeps_plan_shares: bool,
 }
 
 impl Services {
@@ -99,7 +103,8 @@ impl Services {
                  whose budget is below that; update it"
             );
         }
-        Ok(Session { id, probe, vantage, keeps_shares: hello.keeps_shares })
+        let (keeps_shares, keeps_plan_shares) = (hello.keeps_shares, hello.keeps_plan_shares);
+        Ok(Session { id, probe, vantage, keeps_shares, keeps_plan_shares })
     }
 
     /// Notes that the probe was heard.

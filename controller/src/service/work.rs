@@ -127,11 +127,14 @@ impl Services {
         }
         let wait = self.settings().discovery_wait.as_secs_f64();
         let mut work = Work::default();
+        let mut unlent = Vec::new();
         for job in store::work::assigned(&mut connection, session.probe, wait).await? {
             if !held.contains(&job.id) {
-                work.orders.push(order(&mut connection, &job, session.probe).await?);
+                let order = order(&mut connection, &job, session.probe).await?;
+                if is_unlent(&order) { unlent.push(order.id) } else { work.orders.push(order) }
             }
         }
+        store::work::put_back(&mut connection, session.probe, &unlent).await?;
         let held: Vec<Uuid> = held.iter().copied().collect();
         if held.is_empty() {
             return Ok(work);
@@ -156,6 +159,14 @@ impl Services {
         self.trace_report(session, job).await;
         Ok(())
     }
+}
+
+/// Whether a job talks to targets and nothing was lent for it: its probe had begun it by itself, with what was reserved for the
+/// night, and has forgotten it. It waits for shares as any other.
+fn is_unlent(order: &Order) -> bool {
+    planned::plan_of(order.id).is_some()
+        && order.shares == OrderShares::default()
+        && !order.targets.is_empty()
 }
 
 async fn order(connection: &mut PgConnection, job: &Assigned, probe: Uuid) -> Result<Order> {

@@ -49,11 +49,15 @@ pub(crate) struct Plan {
     pub(crate) domain_ids: Vec<i32>,
     pub(crate) vantage_ids: Vec<i32>,
     pub(crate) given_at: Option<Timestamp>,
+    /// Why probes are not given it.
+    pub(crate) withheld: Option<String>,
+    /// Whether its time has come.
+    pub(crate) is_due: bool,
 }
 
 /// The plans of a schedule whose runs nobody has begun, by time.
 pub(crate) async fn coming(connection: &mut PgConnection, schedule: &str) -> Result<Vec<Plan>> {
-    sqlx::query_as("SELECT * FROM plan WHERE schedule = $1 AND sweep_id IS NULL ORDER BY due_at")
+    sqlx::query_as("SELECT *, start_at <= now() AS is_due FROM plan WHERE schedule = $1 AND sweep_id IS NULL ORDER BY due_at")
         .bind(schedule)
         .fetch_all(connection)
         .await
@@ -84,7 +88,7 @@ pub(crate) async fn of_run(
     schedule: &str,
     due: jiff::Timestamp,
 ) -> Result<Option<Plan>> {
-    sqlx::query_as("SELECT * FROM plan WHERE schedule = $1 AND due_at = $2 AND sweep_id IS NULL")
+    sqlx::query_as("SELECT *, start_at <= now() AS is_due FROM plan WHERE schedule = $1 AND due_at = $2 AND sweep_id IS NULL")
         .bind(schedule)
         .bind(due.to_sqlx())
         .fetch_optional(connection)
@@ -94,7 +98,7 @@ pub(crate) async fn of_run(
 
 /// The plan by which a sweep was begun.
 pub(crate) async fn of_sweep(connection: &mut PgConnection, sweep: i64) -> Result<Option<Plan>> {
-    sqlx::query_as("SELECT * FROM plan WHERE sweep_id = $1")
+    sqlx::query_as("SELECT *, start_at <= now() AS is_due FROM plan WHERE sweep_id = $1")
         .bind(sweep)
         .fetch_optional(connection)
         .await
@@ -161,6 +165,17 @@ pub(crate) async fn set_vantages(connection: &mut PgConnection, plan: i64, vanta
     Ok(())
 }
 
+/// Notes why probes are not given a plan, or that they are.
+pub(crate) async fn withhold(connection: &mut PgConnection, plan: i64, why: Option<&str>) -> Result<()> {
+    sqlx::query("UPDATE plan SET withheld = $2 WHERE number = $1")
+        .bind(plan)
+        .bind(why)
+        .execute(connection)
+        .await
+        .named("noting whether probes are given a plan")?;
+    Ok(())
+}
+
 /// Notes the sweep that is begun by a plan.
 pub(crate) async fn begin(connection: &mut PgConnection, plan: i64, sweep: i64) -> Result<()> {
     sqlx::query("UPDATE plan SET sweep_id = $2 WHERE number = $1")
@@ -211,13 +226,21 @@ pub(crate) struct Ahead {
     pub(crate) deadline: Timestamp,
     /// Whether a controller has begun the run.
     pub(crate) is_begun: bool,
+    /// Whether its time has come: probes may have begun it.
+    pub(crate) is_due: bool,
+    /// What is reserved for it; `None`: probes are not given it.
+    pub(crate) run: Option<i64>,
+    /// The run of which that has its seats.
+    pub(crate) head: Option<i64>,
 }
 
 /// The planned jobs of a vantage whose time is not over, the next ones first.
 pub(crate) async fn ahead(connection: &mut PgConnection, vantage: i32, most: i64) -> Result<Vec<Ahead>> {
     sqlx::query_as(
-        "SELECT p.number, n.part, n.kind, p.schedule, p.due_at, p.start_at, p.deadline, p.sweep_id IS NOT NULL AS is_begun
+        "SELECT p.number, n.part, n.kind, p.schedule, p.due_at, p.start_at, p.deadline, p.sweep_id IS NOT NULL AS is_begun,
+                p.start_at <= now() AS is_due, r.id AS run, coalesce(r.head, r.id) AS head
          FROM plan p JOIN plan_part n ON n.plan = p.number
+         LEFT JOIN plan_run r ON r.schedule = p.schedule AND r.due_at = p.due_at AND p.withheld IS NULL
          WHERE $1 = ANY(p.vantage_ids) AND p.deadline > now() ORDER BY p.start_at, p.number, n.part LIMIT $2",
     )
     .bind(vantage)

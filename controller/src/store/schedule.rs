@@ -64,14 +64,6 @@ pub(crate) async fn try_lock(connection: &mut PgConnection, name: &str) -> Resul
     Ok(found.is_some())
 }
 
-/// The names of the schedules.
-pub(crate) async fn names(connection: &mut PgConnection) -> Result<Vec<String>> {
-    sqlx::query_scalar("SELECT name FROM schedule ORDER BY name")
-        .fetch_all(connection)
-        .await
-        .named("reading the names of the schedules")
-}
-
 /// One schedule.
 pub(crate) async fn find(connection: &mut PgConnection, name: &str) -> Result<Option<Standing>> {
     sqlx::query_as(standing!("WHERE c.name = $1"))

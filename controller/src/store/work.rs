@@ -143,6 +143,26 @@ pub(crate) async fn assign(connection: &mut PgConnection, probe: Uuid, job: Uuid
     Ok(())
 }
 
+/// Queues jobs of a probe again that it does not have.
+pub(crate) async fn put_back(connection: &mut PgConnection, probe: Uuid, jobs: &[Uuid]) -> Result<()> {
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "WITH mine AS (
+             SELECT id FROM job WHERE id = ANY($2) AND probe_id = $1 AND state = 'assigned' AND reported_at IS NULL
+             ORDER BY id FOR NO KEY UPDATE)
+         UPDATE job SET state = 'queued', probe_id = NULL, assigned_at = NULL, queued_at = now()
+         FROM mine WHERE job.id = mine.id",
+    )
+    .bind(probe)
+    .bind(jobs)
+    .execute(connection)
+    .await
+    .named("queueing jobs again")?;
+    Ok(())
+}
+
 /// A job that a probe has.
 #[derive(FromRow)]
 pub(crate) struct Assigned {

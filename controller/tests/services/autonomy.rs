@@ -22,7 +22,7 @@ fn calm() -> Settings {
 
 impl Controller {
     /// As if it were a day later: the plans that were made for tomorrow are of today.
-    async fn a_day_later(&self, minutes: i64) {
+    pub(crate) async fn a_day_later(&self, minutes: i64) {
         self.change(
             "UPDATE plan SET due_at = due_at - interval '1 day', start_at = start_at - interval '1 day',
                              deadline = deadline - interval '1 day'
@@ -30,6 +30,15 @@ impl Controller {
         )
         .await;
         self.change("DELETE FROM plan WHERE number > (SELECT min(number) FROM plan)").await;
+        self.change(
+            "WITH night AS (SELECT id FROM plan_run WHERE due_at = (SELECT min(due_at) FROM plan_run)), moved AS (
+                 UPDATE plan_run SET due_at = due_at - interval '1 day', start_at = start_at - interval '1 day',
+                        end_at = end_at - interval '1 day', until_at = until_at - interval '1 day'
+                 WHERE id IN (SELECT id FROM night))
+             UPDATE share SET from_at = from_at - interval '1 day', until_at = until_at - interval '1 day'
+             WHERE probe_id = '00000000-0000-0000-0000-000000000000'",
+        )
+        .await;
         self.not_looked_for(minutes + 2).await;
     }
 
@@ -304,7 +313,12 @@ async fn plans_go_over_the_wire_signed_and_once() {
     let (probe, identity) = listening.enrol("vlan20").await;
     let cron = cron_ago(controller, 10).await;
     controller.apply_schedules(&[schedule("nightly", &cron, "")]).await;
-    controller.services.plan_ahead().await.unwrap();
+    // The controller that listens does it as well, and may be about it.
+    crate::fleet::wait_for("the nights to be planned", async || {
+        controller.services.plan_ahead().await.unwrap();
+        (controller.count("SELECT count(*) FROM plan_run").await == 3).then_some(())
+    })
+    .await;
     let mut link = listening.session(&identity, Vec::new()).await;
     let authority = controller.services.trust().await.unwrap().remove(0);
     let mut jobs = Vec::new();
@@ -325,6 +339,9 @@ async fn plans_go_over_the_wire_signed_and_once() {
         assert_eq!((planned.alone_seconds, planned.turn_seconds, planned.silent_seconds), (20, 0, 80));
         let job = planned.job.unwrap();
         assert_eq!((job.tasks.len(), job.seconds_left), (24, 7_200));
+        // Half of 200, for one probe and four that may come; no more than there are flows.
+        let shares: Vec<_> = job.shares.iter().map(|share| (share.address.as_str(), share.rate)).collect();
+        assert_eq!((shares, job.link_rate), (vec![("10.77.1.10", 12), ("10.77.1.11", 12)], 0));
         jobs.push(job.id);
     }
     let named = |plans: &v1::Plans| HashSet::<Vec<u8>>::from_iter(plans.jobs.iter().cloned());
@@ -334,7 +351,8 @@ async fn plans_go_over_the_wire_signed_and_once() {
     drop(link);
 
     // What it holds it names, and is not sent again.
-    let hello = v1::Hello { protocol: 1, planned: jobs[..2].to_vec(), ..Default::default() };
+    let planned = jobs[..2].to_vec();
+    let hello = v1::Hello { protocol: 1, planned, keeps_plan_shares: true, ..Default::default() };
     let mut link = listening.greet(&identity, hello).await.unwrap();
     assert!(matches!(link.next().await, Out::Welcome(_)));
     assert!(matches!(link.next().await, Out::Plan(_)));

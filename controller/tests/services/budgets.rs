@@ -147,6 +147,7 @@ async fn a_probe_that_keeps_no_shares_counts_with_all_that_it_may_send() {
         clock: None,
         spooled: 0,
         keeps_shares: false,
+        keeps_plan_shares: false,
     };
     let session = controller.services.open_session(old, &hello).await.unwrap();
     let mut old = Probe { session, ..Probe::connect(&controller, new.session.probe).await };

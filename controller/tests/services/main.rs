@@ -42,6 +42,7 @@ mod observations;
 mod operators;
 mod outage;
 mod readiness;
+mod reservations;
 mod retention;
 mod schedule_runs;
 mod spans;

@@ -186,6 +186,7 @@ impl Probe {
             clock: Some(Timestamp::now()),
             spooled: 0,
             keeps_shares: true,
+            keeps_plan_shares: true,
         };
         let services = controller.services.clone();
         let session = services.open_session(id, &hello).await.unwrap();

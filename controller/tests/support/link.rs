@@ -131,6 +131,7 @@ impl Listening {
             services: vec!["smb".to_owned()],
             icmp: "none".to_owned(),
             keeps_shares: true,
+            keeps_plan_shares: true,
             jobs: jobs.into_iter().map(|job| job.into_bytes().to_vec()).collect(),
             ..v1::Hello::default()
         };

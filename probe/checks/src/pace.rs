@@ -103,6 +103,11 @@ impl Lane {
         Self { per_second: per_second.max(1), from, last: None, holds: Vec::new(), numbers: 0 }
     }
 
+    /// Goes on with so many events (at least 1) where that is fewer.
+    pub fn slow(&mut self, per_second: u32) {
+        self.per_second = self.per_second.min(per_second.max(1));
+    }
+
     /// When the next event may happen. May come earlier when a hold is released.
     pub fn next(&mut self, now: Duration) -> Duration {
         self.holds.retain(|(_, end)| *end > now);

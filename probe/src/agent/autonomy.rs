@@ -1,10 +1,11 @@
 //! Nights without a controller: planned jobs are begun by the probe itself, through the same scope, runner and spool.
 
 use std::{
+    collections::HashMap,
     convert::Infallible,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::{SignedDuration, Timestamp};
@@ -15,6 +16,7 @@ use crate::{
     convert,
     identity::Identity,
     plans::{Planned, Plans, What, rule::Step},
+    runner::Lanes,
     spool::{KEEP, Spool},
 };
 
@@ -22,6 +24,8 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(1);
 /// Jobs under way when one more may be begun.
 const AT_ONCE: usize = 4;
+/// How long the lanes of a schedule are kept after the end of its last job: whoever begins another one may not begin anew with them.
+const LANES: Duration = Duration::from_secs(10);
 
 /// What it takes to go on without a controller.
 pub(super) struct Autonomy {
@@ -30,6 +34,8 @@ pub(super) struct Autonomy {
     spool: Spool,
     plans: Arc<Mutex<Plans>>,
     presence: Attendance,
+    /// What the jobs of a schedule have in common, and when nobody needs it any more.
+    lanes: HashMap<String, (Lanes, Instant)>,
 }
 
 impl Autonomy {
@@ -40,11 +46,11 @@ impl Autonomy {
         plans: Arc<Mutex<Plans>>,
         presence: Attendance,
     ) -> Self {
-        Self { state: state.to_owned(), jobs, spool, plans, presence }
+        Self { state: state.to_owned(), jobs, spool, plans, presence, lanes: HashMap::new() }
     }
 
     /// Looks at the plans for as long as the probe runs.
-    pub(super) async fn run(self) -> Infallible {
+    pub(super) async fn run(mut self) -> Infallible {
         // What was done in an earlier process is still to be reported.
         for job in lock(&self.plans).record.done.keys() {
             self.jobs.ended_before(*job);
@@ -71,7 +77,7 @@ impl Autonomy {
         }
     }
 
-    async fn look(&self) {
+    async fn look(&mut self) {
         let (clock, is_compared) = {
             let plans = lock(&self.plans);
             (plans.now(), plans.is_compared())
@@ -106,7 +112,7 @@ impl Autonomy {
             return;
         }
         for (_, job) in due.into_iter().take(AT_ONCE.saturating_sub(running.len())) {
-            if let Err(why) = self.begin(job, now).await {
+            if let Err(why) = self.begin(job).await {
                 tracing::error!(%job, why, "a planned job is not begun");
                 lock(&self.plans).note(job, What::Refused, Some(why));
             }
@@ -125,28 +131,41 @@ impl Autonomy {
     }
 
     /// Begins a job, without what an earlier process of this probe has observed of it.
-    async fn begin(&self, id: Uuid, now: Timestamp) -> Result<(), String> {
+    async fn begin(&mut self, id: Uuid) -> Result<(), String> {
         // Read anew, because controllers may have come and gone.
         let identity = Identity::read(&self.state).map_err(|error| format!("{error:#}"))?;
-        let job = lock(&self.plans).job(id, &identity.trust, now)?;
+        let job = lock(&self.plans).job(id, &identity.trust)?;
         let mut job = convert::job(job)?;
         let seen = self.spool.tasks(id).await.map_err(|error| format!("{error:#}"))?;
         job.tasks.retain(|task| !seen.contains(&task.number()));
         job.autonomous = true;
-        let mut plans = lock(&self.plans);
-        // Meanwhile a controller may have come, and taken it back or begun it.
-        let is_due = |planned: &Planned| planned.times.step(now, self.presence.of(id)) == Step::Begin;
-        if !plans.held.get(&id).is_some_and(is_due) {
-            return Ok(());
-        }
+        let shared = self.plans.clone();
+        let mut plans = lock(&shared);
+        // Meanwhile a controller may have come, and taken it back or begun it; or its time is over.
+        let now = plans.now().map_err(|why| why.to_string())?;
+        let is_due = |planned: &&Planned| planned.times.step(now, self.presence.of(id)) == Step::Begin;
+        let Some(planned) = plans.held.get(&id).filter(is_due) else { return Ok(()) };
         if job.tasks.is_empty() {
             plans.done(id);
             self.jobs.ended_before(id);
             return Ok(());
         }
+        job.within = planned.times.left(now);
+        job.lanes = self.lanes(planned, job.within);
         tracing::warn!(job = %id, tasks = job.tasks.len(), "no controller gives this job out: the probe begins it by itself");
         self.jobs.start(job)?;
         plans.note(id, What::Begun, None);
         Ok(())
+    }
+
+    /// The lanes of the schedule that a job is of, for so long. What is lent is lent to all of its jobs together, also to those of
+    /// two runs that are under way at the same time.
+    fn lanes(&mut self, planned: &Planned, within: Duration) -> Lanes {
+        let now = Instant::now();
+        self.lanes.retain(|_, (_, until)| *until > now);
+        let (lanes, until) =
+            self.lanes.entry(planned.schedule.clone()).or_insert_with(|| (Lanes::default(), now));
+        *until = (*until).max(now + within + LANES);
+        lanes.clone()
     }
 }

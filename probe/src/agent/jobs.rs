@@ -167,7 +167,7 @@ impl Jobs {
 impl Means {
     async fn work(mut self, job: Job) {
         let origin = Origin { job: job.id, autonomous: job.autonomous };
-        self.engine = self.engine.within(&job.shares, job.within);
+        self.engine = self.engine.within_lanes(&job.shares, job.within, &job.lanes);
         // Read for each job: an operator who narrows the file need not restart the probe.
         let scope = Scope::read(&self.state);
         let mut flows: Vec<(Target, Vec<Task>)> =

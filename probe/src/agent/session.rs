@@ -111,6 +111,7 @@ fn hello(agent: &Agent) -> v1::Hello {
         spooled: agent.spool.held().borrow().rows,
         planned: agent.plans().held.keys().map(|id| id.as_bytes().to_vec()).collect(),
         keeps_shares: true,
+        keeps_plan_shares: true,
     }
 }
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{clipped, uuid};
 use crate::{
-    runner::{Shares, Target, Task},
+    runner::{Lanes, Shares, Target, Task},
     vantage::Request,
 };
 
@@ -22,6 +22,8 @@ pub(crate) struct Job {
     /// Heartbeat from which `within` counts; `None`: from now.
     pub(crate) heartbeat: Option<u64>,
     pub(crate) shares: Shares,
+    /// Those of a planned job are the other jobs' of its run as well.
+    pub(crate) lanes: Lanes,
     /// The trace that it belongs to, for the log.
     pub(crate) trace: Option<TraceId>,
     pub(crate) targets: Vec<Target>,
@@ -76,6 +78,7 @@ pub(crate) fn job(job: v1::Job) -> Result<Job, String> {
         heartbeat: job.heartbeat,
         trace: trace(&job.traceparent),
         shares: Shares { targets: shares, link: (job.link_rate > 0).then_some(job.link_rate) },
+        lanes: Lanes::default(),
         targets: known,
         tasks,
     })

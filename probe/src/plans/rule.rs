@@ -51,11 +51,25 @@ impl Times {
             _ => Step::Wait,
         }
     }
+
+    /// How long a job that is begun `now` may take.
+    pub(crate) fn left(self, now: Timestamp) -> Duration {
+        Duration::try_from(self.end.duration_since(now)).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_job_ends_with_its_time() {
+        let (start, seconds) = ("2026-11-26T02:00:00Z".parse::<Timestamp>().unwrap(), Duration::from_secs);
+        let (alone, silent) = (seconds(20), seconds(80));
+        let times = Times { start, end: start + seconds(60), alone, turn: Duration::ZERO, silent };
+        assert_eq!(times.left(start + Duration::from_millis(59_500)), Duration::from_millis(500));
+        assert_eq!(times.left(start + seconds(61)), Duration::ZERO);
+    }
 
     #[test]
     fn the_controller_comes_first_and_the_probe_waits_no_longer_than_it_must() {

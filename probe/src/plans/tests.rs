@@ -89,9 +89,7 @@ fn a_plan_is_there_after_a_restart_with_what_it_says() {
     assert_eq!(plans.held, held);
     assert_eq!((held[&id].schedule.as_str(), held[&id].tasks), ("nightly", 3));
     assert_eq!(held[&id].times.start, "2026-11-27T02:00:10Z".parse().unwrap());
-    let now = "2026-11-27T03:59:00Z".parse().unwrap();
-    let job = plans.job(id, &ground.trust(), now).unwrap();
-    assert_eq!((job.tasks.len(), job.seconds_left), (3, 60));
+    assert_eq!(plans.job(id, &ground.trust()).unwrap().tasks.len(), 3);
     let mode = std::fs::metadata(ground.file(1)).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 

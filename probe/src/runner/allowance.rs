@@ -39,6 +39,20 @@ pub struct Shares {
     pub link: Option<u32>,
 }
 
+/// Lanes of jobs whose shares are lent for all of them together: those of one schedule that were planned ahead.
+#[derive(Debug, Clone, Default)]
+pub struct Lanes(Arc<std::sync::Mutex<HashMap<Option<IpAddr>, Arc<Track>>>>);
+
+impl Lanes {
+    /// The lane of an address, or of the link. Should two jobs name other rates the smaller one holds for both.
+    fn track(&self, of: Option<IpAddr>, rate: u32, began: std::time::Instant) -> Arc<Track> {
+        let mut lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let track = lanes.entry(of).or_insert_with(|| Track::new(rate, began));
+        track.lane().slow(rate);
+        track.clone()
+    }
+}
+
 /// A lane, and those who wait for it.
 #[derive(Debug)]
 struct Track {
@@ -51,6 +65,12 @@ struct Track {
 }
 
 impl Track {
+    /// A lane that is not used in the first second of this process.
+    fn new(rate: u32, began: std::time::Instant) -> Arc<Self> {
+        let lane = Lane::new(rate, Lane::SECOND).into();
+        Arc::new(Self { lane, began, first: Arc::default(), released: Notify::new() })
+    }
+
     fn lane(&self) -> MutexGuard<'_, Lane> {
         self.lane.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -75,17 +95,15 @@ impl Track {
 impl Allowance {
     /// What these shares allow for so long. Times are told by the clock that began at `began`, with this process: one that was
     /// here before may have used them until its end, so nobody uses them in the first second of this one.
-    pub(super) fn new(shares: &Shares, within: Duration, began: std::time::Instant) -> Self {
+    /// The lanes are those of other jobs as well.
+    pub(super) fn new(shares: &Shares, within: Duration, began: std::time::Instant, lanes: &Lanes) -> Self {
         if *shares == Shares::default() {
             return Self::default();
         }
-        let track = |rate| {
-            let (lane, first) = (Lane::new(rate, Lane::SECOND).into(), Arc::default());
-            Arc::new(Track { lane, began, first, released: Notify::new() })
-        };
+        let track = |of, rate| lanes.track(of, rate, began);
         Self {
-            targets: shares.targets.iter().map(|(address, rate)| (*address, track(*rate))).collect(),
-            link: shares.link.map(track),
+            targets: shares.targets.iter().map(|(at, rate)| (*at, track(Some(*at), *rate))).collect(),
+            link: shares.link.map(|rate| track(None, rate)),
             until: Some((Instant::now() + within, SystemTime::now() + within)),
         }
     }
@@ -216,6 +234,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn jobs_of_one_run_share_what_is_lent_to_them_together() {
+        let (first, lanes) = (Engine::new(Rates::default(), IcmpAccess::None), Lanes::default());
+        let within = |rate| {
+            let shares = Shares { targets: vec![(ADDRESS, rate)], link: None };
+            first.within_lanes(&shares, Duration::from_secs(60), &lanes)
+        };
+        // The second one is of a later version of the plan, whatever that says.
+        let engines = [within(20), within(30)];
+        let mut attempts = tokio::task::JoinSet::new();
+        let began = Instant::now();
+        for engine in engines.iter().cycle().take(22) {
+            let engine = engine.clone();
+            attempts.spawn(async move {
+                engine.admit(ADDRESS).await;
+                began.elapsed()
+            });
+        }
+        let mut times = attempts.join_all().await;
+        times.sort();
+        assert!(times[20] - times[0] >= Lane::SECOND, "twenty a second, not forty: {times:?}");
+    }
+
+    #[tokio::test]
     async fn a_link_counts_what_goes_to_any_address() {
         let times = times(&engine(&[], Some(20), Duration::from_secs(60)), 11).await;
         assert!(times[10] - times[0] >= Lane::SECOND / 2, "{times:?}");
@@ -260,7 +301,9 @@ mod tests {
     fn a_syn_under_an_allowance_ends_before_the_kernel_repeats_it() {
         let shares = |targets: &[(IpAddr, u32)], link| Shares { targets: targets.to_vec(), link };
         let began = std::time::Instant::now();
-        let of = |shares| Allowance::new(&shares, Duration::from_secs(60), began).syn_life(ADDRESS);
+        let of = |shares| {
+            Allowance::new(&shares, Duration::from_secs(60), began, &Lanes::default()).syn_life(ADDRESS)
+        };
         assert_eq!(of(shares(&[], None)), None);
         assert_eq!(of(shares(&[(ADDRESS, 1)], None)), Some(SYN_LIFE));
         assert_eq!(of(shares(&[], Some(5))), Some(SYN_LIFE));

@@ -11,7 +11,7 @@ use sekisho_checks::pace::Limiter;
 pub use sekisho_model::rates::Rates;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::allowance::{Allowance, Hold, Shares};
+use super::allowance::{Allowance, Hold, Lanes, Shares};
 
 /// Targets whose rate is remembered. Beyond that, those that are idle are forgotten.
 const TARGETS: usize = 4_096;
@@ -46,8 +46,8 @@ impl Limits {
     }
 
     /// An allowance that begins now. Its time is told by the clock of these limits.
-    pub(super) fn allowance(&self, shares: &Shares, within: Duration) -> Allowance {
-        Allowance::new(shares, within, self.began)
+    pub(super) fn allowance(&self, shares: &Shares, within: Duration, lanes: &Lanes) -> Allowance {
+        Allowance::new(shares, within, self.began, lanes)
     }
 
     /// Waits until an attempt to the target may begin. The attempt holds the permit.

@@ -210,6 +210,7 @@ fn hello(number: usize) -> v1::Hello {
         icmp: "none".to_owned(),
         clock: Some(timestamp(Timestamp::now())),
         keeps_shares: true,
+        keeps_plan_shares: true,
         ..v1::Hello::default()
     }
 }

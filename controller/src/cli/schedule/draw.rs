@@ -124,6 +124,14 @@ pub(super) fn detail(detail: &ScheduleDetail) -> String {
         _ = writeln!(out, "- {}", table::plain(rule));
     }
     _ = write!(out, "\n{}", output::columns(NEXT, &detail.next_runs, "no run to come"));
+    let mut told = None;
+    for run in &detail.next_runs {
+        let Some(alone) = run.without_controller.as_ref().filter(|alone| told != Some(*alone)) else {
+            continue;
+        };
+        _ = writeln!(out, "from {} without a controller: {}", run.local, table::plain(alone));
+        told = Some(alone);
+    }
     _ = write!(out, "\n{}", output::columns(RUNS, &detail.runs, "no runs yet"));
     out
 }

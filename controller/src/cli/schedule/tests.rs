@@ -44,6 +44,7 @@ fn detail() -> ScheduleDetail {
         starts_at: at("2026-11-26T17:00:00Z"),
         deadline: at("2026-11-26T19:00:00Z"),
         local: "2026-11-27 02:00 JST".to_owned(),
+        without_controller: Some("it does not take place: the budget\u{1b}[31m is too small".to_owned()),
     };
     ScheduleDetail {
         summary: ScheduleSummary {
@@ -78,6 +79,7 @@ fn a_schedule_is_shown_with_its_times_in_both_zones() {
         "paused by admin since 2026-11-25 08:00:00Z, until it is resumed: switch upgrade",
         "- a rule",
         "2026-11-27 02:00 JST  2026-11-26 17:00:00Z  2026-11-26 19:00:00Z",
+        "from 2026-11-27 02:00 JST without a controller: it does not take place: the budget",
         "17     partial  48       40        8",
         "overlap",
     ] {

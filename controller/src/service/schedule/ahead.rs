@@ -3,14 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::SignedDuration;
 use sekisho_domain::{
     DomainId, TargetId, VantageId,
     plan::{
         self, Limits,
         checks::{self, PlannedChecks, Scene},
     },
-    planned::PlannedId,
+    planned::{PlannedId, seats},
     schedule::{Run, Timetable},
 };
 use sekisho_model::ComputerName;
@@ -30,9 +29,8 @@ use crate::{
     },
 };
 
-/// Runs of a schedule that are planned ahead, and how far ahead.
+/// Runs of a schedule that are planned ahead.
 const RUNS: usize = 3;
-const AHEAD: SignedDuration = SignedDuration::from_hours(72);
 /// Most schedules that one round looks at.
 const ROUND: usize = 1_000;
 
@@ -44,22 +42,30 @@ impl Services {
     /// When the database fails.
     pub async fn plan_ahead(&self) -> Result<()> {
         let mut connection = self.connection().await?;
-        let names = store::schedule::names(&mut connection).await?;
+        let all = store::schedule::all(&mut connection).await?;
         let mut is_changed = store::plan::clear(&mut connection).await?;
         drop(connection);
-        for name in names.iter().take(ROUND) {
+        for standing in all.iter().take(ROUND) {
+            let name = standing.definition.0.name.as_str();
             let mut transaction = self.begin().await?;
             if !store::schedule::try_lock(&mut transaction, name).await? {
                 continue;
             }
-            match self.plan_schedule(&mut transaction, name).await {
+            let planned = match self.plan_schedule(&mut transaction, name).await {
                 Ok(changed) => {
                     commit(transaction).await?;
                     is_changed |= changed;
+                    self.reserve(&standing.definition.0, &all).await
                 }
-                Err(error @ Error::Unavailable(_)) => return Err(error),
                 Err(error) => {
                     transaction.rollback().await.ok();
+                    Err(error)
+                }
+            };
+            match planned {
+                Ok(changed) => is_changed |= changed,
+                Err(error @ Error::Unavailable(_)) => return Err(error),
+                Err(error) => {
                     let error: &(dyn std::error::Error + 'static) = &error;
                     tracing::error!(schedule = %name, error, "the nights of a schedule could not be planned ahead");
                 }
@@ -76,7 +82,7 @@ impl Services {
     async fn plan_schedule(&self, connection: &mut PgConnection, name: &str) -> Result<bool> {
         let standing = found(connection, name).await?;
         let now = standing.now.to_jiff();
-        let until = now.saturating_add(AHEAD).unwrap_or(now);
+        let until = now.saturating_add(seats::AHEAD).unwrap_or(now);
         // What is due by now and not begun is not planned anew: probes may have begun it.
         let from = standing.considered_until.to_jiff().max(now);
         let mut runs = Timetable::of(&standing.definition.0).next(from, RUNS);
@@ -141,7 +147,10 @@ async fn bring_up_to_date(
             vantages: new.vantages.clone(),
             parts: store::plan::parts(connection, old.number).await?,
         };
-        if stands == *new {
+        // One that was given by a version that reserved nothing is made anew, under other numbers.
+        let is_bare = old.given_at.is_some()
+            && store::plan_run::find(connection, schedule, old.due_at.to_jiff()).await?.is_none();
+        if stands == *new && !is_bare {
             let is_other = old.vantage_ids != new.vantages;
             if is_other {
                 store::plan::set_vantages(connection, old.number, &new.vantages).await?;

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
-use super::{found, pause, wanted};
+use super::{found, pause, reserve, wanted};
 use crate::{
     service::{
         Result, Services,
@@ -141,7 +141,14 @@ impl Services {
                 }
             })
             .collect();
-        Ok(forecast(&standing, &wanted, &content, vantages))
+        let mut forecast = forecast(&standing, &wanted, &content, vantages);
+        let next = Timetable::of(&standing.definition.0).next(standing.now.to_jiff(), 1);
+        if let Some(run) = next.first()
+            && let Some(alone) = reserve::alone(&mut connection, name, run.due).await?
+        {
+            forecast.notes.push(format!("the next run without a controller: {alone}"));
+        }
+        Ok(forecast)
     }
 }
 

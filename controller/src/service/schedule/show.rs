@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
-use super::{found, pause};
+use super::{found, pause, reserve};
 use crate::{
     service::{Result, Services, sweep},
     store::{self, schedule::Standing, schedule_run},
@@ -73,6 +73,9 @@ pub struct NextRun {
     pub deadline: Timestamp,
     /// `starts_at` by the clock of the schedule's zone: `2026-12-01 02:00 JST`.
     pub local: String,
+    /// What becomes of it when no controller is there: what part of the window and of the budgets probes use that run it by
+    /// themselves, or why they do not. Absent where it is not planned yet, and in lists of schedules.
+    pub without_controller: Option<String>,
 }
 
 /// What became of a run.
@@ -167,7 +170,10 @@ impl Services {
         let newest = schedule_run::newest(&mut connection, name, LAST).await?;
         let runs = runs(&mut connection, newest).await?;
         let table = Timetable::of(&standing.definition.0);
-        let next_runs = next(&standing, &table, NEXT);
+        let mut next_runs = next(&standing, &table, NEXT);
+        for run in &mut next_runs {
+            run.without_controller = reserve::alone(&mut connection, name, run.due_at).await?;
+        }
         Ok(ScheduleDetail {
             summary: summary(&standing, next_runs.first().cloned(), runs.first().cloned()),
             rules: table.rules(standing.now.to_jiff()),
@@ -195,6 +201,7 @@ fn next(standing: &Standing, table: &Timetable, most: usize) -> Vec<NextRun> {
         starts_at: run.start,
         deadline: run.deadline,
         local: table.local(run.start).strftime("%Y-%m-%d %H:%M %Z").to_string(),
+        without_controller: None,
     };
     table.next(after, most).into_iter().map(run).collect()
 }
