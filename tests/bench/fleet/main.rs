@@ -22,7 +22,7 @@ use tokio::{task::JoinSet, time::sleep};
 use cost::Cost;
 use probe::Fleet;
 
-/// What deploy/README.md advises for a fleet of this size.
+/// What deploy/examples/sekisho.toml advises for a fleet of this size.
 const SETTINGS: &str = "[settings]\nheartbeat = \"30s\"\nlive_window = \"100s\"\nlost_grace = \"150s\"\n";
 
 /// What is measured.
