@@ -18,14 +18,14 @@ use sekisho_proto::{
     v1::{self, controller_message::Message as Out, probe_message::Message as In},
 };
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{OwnedSemaphorePermit, mpsc, watch},
     time::{Instant, sleep_until, timeout},
 };
 use tonic::{Code, Status, Streaming};
 use uuid::Uuid;
 
 use super::{convert, status::status};
-use crate::service::{Error, Ring, Seat, Services, Session};
+use crate::service::{Ahead, Error, Ring, Seat, Services, Session, Work};
 
 /// A session whose probe has jobs compares them again after this time, whatever it was told.
 const LOOK: Duration = Duration::from_secs(30);
@@ -165,10 +165,10 @@ impl Link {
                     }
                     self.owed = self.owed.and(ring);
                 }
-                Some(_permit) = &mut turn, if !waits => {
+                Some(turn) = &mut turn, if !waits => {
                     let ring = std::mem::take(&mut self.owed);
                     owed_from = Instant::now();
-                    if is_put_off(services.unless_moved(Box::pin(self.heed(ring))).await)? {
+                    if is_put_off(services.unless_moved(Box::pin(self.heed(ring, turn))).await)? {
                         (self.owed, owed_from) = (self.owed.and(ring), Instant::now() + LOOK_AGAIN);
                     }
                 }
@@ -284,30 +284,35 @@ impl Link {
         self.send(Out::Ack(v1::Ack { batch: batch.batch })).await
     }
 
-    /// Looks at what was rung for.
-    async fn heed(&mut self, ring: Ring) -> Result<(), End> {
-        if ring.trust {
-            self.trust().await?;
-        }
+    /// Looks at what was rung for. Its turn lasts while it looks, not while the probe reads: one that does not must hold up nobody
+    /// else.
+    async fn heed(&mut self, ring: Ring, turn: OwnedSemaphorePermit) -> Result<(), End> {
+        let trust = if ring.trust { Some(self.services.trust().await?) } else { None };
         // A controller that cannot read the plans says nothing of them: the probe goes by those that it holds.
-        if ring.plans {
-            self.plan().await?;
+        let ahead = match ring.plans {
+            true => Some(self.services.ahead(&self.session, &self.plans.held).await?),
+            false => None,
+        };
+        let most = usize::try_from(self.services.settings().jobs_per_probe).unwrap_or(usize::MAX);
+        let work = match ring.work || ring.queued && self.open.len() < most {
+            true => Some(self.services.work(&self.session, &self.held).await?),
+            false => None,
+        };
+        drop(turn);
+        if let Some(trust) = trust {
+            self.send(Out::Trust(v1::Trust { trust })).await?;
         }
-        let most = self.services.settings().jobs_per_probe;
-        if ring.work || ring.queued && self.open.len() < usize::try_from(most).unwrap_or(usize::MAX) {
-            self.work().await?;
+        if let Some(ahead) = ahead {
+            self.plan(ahead).await?;
         }
-        Ok(())
-    }
-
-    async fn trust(&self) -> Result<(), End> {
-        let trust = self.services.trust().await?;
-        self.send(Out::Trust(v1::Trust { trust })).await
+        match work {
+            Some(work) => self.work(work).await,
+            None => Ok(()),
+        }
     }
 
     /// Sends what the probe does not hold yet for the nights to come, and tells it what to hold.
-    async fn plan(&mut self) -> Result<(), End> {
-        let ahead = self.services.ahead(&self.session, &self.plans.held).await?;
+    async fn plan(&mut self, ahead: Ahead) -> Result<(), End> {
         for planned in ahead.new {
             let id = planned.order.id;
             let body = convert::planned(self.session.probe, planned, Timestamp::now()).encode_to_vec();
@@ -331,8 +336,7 @@ impl Link {
     }
 
     /// Sends what the probe does not have yet, and takes back what it should not have.
-    async fn work(&mut self) -> Result<(), End> {
-        let work = self.services.work(&self.session, &self.held).await?;
+    async fn work(&mut self, work: Work) -> Result<(), End> {
         for order in work.orders {
             let id = order.id;
             self.send(Out::Job(convert::job(order, self.heartbeat))).await?;

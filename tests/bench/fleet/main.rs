@@ -37,12 +37,22 @@ pub(crate) struct Run {
     /// Seconds until memory is read, and in which CPU is.
     settle: u64,
     idle: u64,
+    /// Whether the controller is killed once.
+    restart: bool,
 }
 
 impl Run {
     fn of_arguments() -> Self {
-        let mut run =
-            Self { probes: 10_000, sweeps: 10, nights: 3, targets: 10, services: 25, settle: 30, idle: 60 };
+        let mut run = Self {
+            probes: 10_000,
+            sweeps: 10,
+            nights: 3,
+            targets: 10,
+            services: 25,
+            settle: 30,
+            idle: 60,
+            restart: true,
+        };
         for argument in std::env::args().skip(1) {
             let (name, value) = argument.split_once('=').unwrap_or((&argument, ""));
             let number: usize = value.parse().unwrap_or(0);
@@ -53,10 +63,11 @@ impl Run {
                 "--targets" => run.targets = number,
                 "--services" => run.services = number,
                 "--settle" => run.settle = number as u64,
+                "--no-restart" => run.restart = false,
                 "--idle" => run.idle = number as u64,
                 _ => {
                     panic!(
-                        "{name}: options are --probes= --sweeps= --nights= --targets= --services= --settle= --idle="
+                        "{name}: options are --probes= --sweeps= --nights= --targets= --services= --settle= --idle= --no-restart"
                     )
                 }
             }
@@ -168,6 +179,18 @@ async fn main() {
         100.0 * used.postgres.as_secs_f64() / run.idle as f64
     );
 
+    if run.restart {
+        restart(&mut controller, &fleet, run).await;
+    }
+    for night in 1..=run.nights {
+        self::night(&controller, &postgres, &fleet, run, night).await;
+    }
+    println!("memory after the nights: {:.1} MB", Cost::of(&controller, &postgres).resident as f64 / 1e6);
+    probes.shutdown().await;
+}
+
+/// Kills the controller, starts it again, and tells when all are back.
+async fn restart(controller: &mut Controller, fleet: &Fleet, run: Run) {
     controller.kill().unwrap();
     until("noticing that the controller is away", Duration::from_secs(60), || {
         fleet.connected.load(Ordering::Relaxed) == 0
@@ -178,19 +201,13 @@ async fn main() {
     let starting = Instant::now();
     controller.restart().unwrap();
     let ready = starting.elapsed();
-    let took = all_connected(&fleet, run, starting).await;
+    let took = all_connected(fleet, run, starting).await;
     println!(
         "connect after a restart: all of {} probes {:.1} s after the start ({:.1} s until it was ready)",
         run.probes,
         took.as_secs_f64(),
         ready.as_secs_f64()
     );
-
-    for night in 1..=run.nights {
-        self::night(&controller, &postgres, &fleet, run, night).await;
-    }
-    println!("memory after the nights: {:.1} MB", Cost::of(&controller, &postgres).resident as f64 / 1e6);
-    probes.shutdown().await;
 }
 
 /// A night: every sweep of it begins at once, comes in, and is compared with the one before.
