@@ -151,12 +151,20 @@ impl World {
     /// # Errors
     /// They do not come.
     pub fn online(&self, probes: usize) -> anyhow::Result<()> {
-        wait_for(&format!("{probes} probes online"), Duration::from_secs(60), || {
+        self.count("online", probes)
+    }
+
+    /// Waits until that many probes have a status of `probe list`.
+    ///
+    /// # Errors
+    /// They do not come to have it.
+    pub fn count(&self, status: &str, probes: usize) -> anyhow::Result<()> {
+        wait_for(&format!("{probes} probes {status}"), Duration::from_secs(60), || {
             let list = self.controller.ok(&["probe", "list", "--format", "json"])?;
             let list: serde_json::Value = serde_json::from_str(&list)?;
             let list = list.as_array().context("probe list is not a list")?;
-            let online = list.iter().filter(|probe| probe["status"] == "online").count();
-            Ok((online == probes).then_some(()))
+            let count = list.iter().filter(|probe| probe["status"] == status).count();
+            Ok((count == probes).then_some(()))
         })
     }
 }
