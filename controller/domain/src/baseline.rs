@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use sekisho_model::{Cell, Facts, Outcome};
+use sekisho_model::{Cell, Outcome};
 use serde::{Deserialize, Serialize};
 
 use crate::compare;
@@ -82,24 +82,9 @@ pub fn as_side(mut cells: Vec<Cell>) -> Vec<Cell> {
 
 /// A flow with its outcome and who refused, and no more.
 fn bare(cell: &Cell) -> Cell {
-    Cell {
-        vantage: cell.vantage.clone(),
-        subnet: cell.subnet,
-        target: cell.target.clone(),
-        address: cell.address,
-        service: cell.service,
-        transport: cell.transport,
-        need: cell.need,
-        port: cell.service.port(),
-        outcome: cell.outcome,
-        by: cell.by,
-        rtt_us: None,
-        attempts: 0,
-        confirmed: false,
-        facts: Facts::new(),
-        evidence: Vec::new(),
-        observed_at: None,
-    }
+    let bare =
+        Cell::bare(&cell.vantage, cell.subnet, (&cell.target, cell.address), cell.service, cell.outcome);
+    Cell { by: cell.by, ..bare }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use sekisho_domain::{
     inventory::Name,
     policy::Policies,
 };
-use sekisho_model::{Cell, Facts, Service, SweepState, SweepSummary};
+use sekisho_model::{Cell, Service, SweepState, SweepSummary};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -296,24 +296,9 @@ fn cells(flows: &Flows) -> Result<Vec<Cell>> {
     let names = flows.targets.iter().zip(&flows.addresses).zip(&flows.services);
     for (((target, address), service), (outcome, by)) in names.zip(flows.outcomes.iter().zip(&flows.bys)) {
         let service: Service = service.parse().map_err(|_| strange("service", service))?;
-        cells.push(Cell {
-            vantage: flows.vantage.clone(),
-            subnet,
-            target: target.clone(),
-            address: *address,
-            service,
-            transport: service.transport(),
-            need: service.need(),
-            port: service.port(),
-            outcome: outcome.parse().map_err(|_| strange("outcome", outcome))?,
-            by: *by,
-            rtt_us: None,
-            attempts: 0,
-            confirmed: false,
-            facts: Facts::new(),
-            evidence: Vec::new(),
-            observed_at: None,
-        });
+        let outcome = outcome.parse().map_err(|_| strange("outcome", outcome))?;
+        let bare = Cell::bare(&flows.vantage, subnet, (target, *address), service, outcome);
+        cells.push(Cell { by: *by, ..bare });
     }
     Ok(cells)
 }

@@ -152,24 +152,8 @@ impl Names {
         let target = self.targets.get(&target).ok_or_else(|| gone("target", target.into()))?;
         let service = *self.services.get(&service).ok_or_else(|| gone("service", service.into()))?;
         let subnet = vantage.subnet.as_deref().map(str::parse).transpose();
-        Ok(Cell {
-            vantage: vantage.name.clone(),
-            subnet: subnet.map_err(|error| Error::Internal(Box::new(error)))?,
-            target: target.name(),
-            address: target.address,
-            service,
-            transport: service.transport(),
-            need: service.need(),
-            port: service.port(),
-            outcome,
-            by: None,
-            rtt_us: None,
-            attempts: 0,
-            confirmed: false,
-            facts: Facts::new(),
-            evidence: Vec::new(),
-            observed_at: None,
-        })
+        let subnet = subnet.map_err(|error| Error::Internal(Box::new(error)))?;
+        Ok(Cell::bare(&vantage.name, subnet, (&target.name(), target.address), service, outcome))
     }
 }
 

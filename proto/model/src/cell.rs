@@ -121,6 +121,37 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// A flow with its outcome, and no more.
+    #[must_use]
+    pub fn bare(
+        vantage: &str,
+        subnet: Option<IpNet>,
+        (target, address): (&str, IpAddr),
+        service: Service,
+        outcome: Outcome,
+    ) -> Self {
+        Self {
+            vantage: vantage.to_owned(),
+            subnet,
+            target: target.to_owned(),
+            address,
+            service,
+            transport: service.transport(),
+            need: service.need(),
+            port: service.port(),
+            outcome,
+            by: None,
+            rtt_us: None,
+            attempts: 0,
+            confirmed: false,
+            facts: Facts::new(),
+            evidence: Vec::new(),
+            observed_at: None,
+        }
+    }
+}
+
+impl Cell {
     /// The port of a service: its own, or the fact `port` where the service has none.
     #[must_use]
     pub fn port_of(service: Service, facts: &Facts) -> Option<u16> {
