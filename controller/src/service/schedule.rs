@@ -3,6 +3,7 @@
 
 mod ahead;
 mod due;
+mod everywhere;
 mod forecast;
 mod reserve;
 mod show;

@@ -16,7 +16,7 @@ use super::{Actor, Error, Event, Result, Services, commit};
 use crate::store::{self, job::Job, sweep::Summary};
 
 pub use request::SweepRequest;
-pub(super) use wanted::{Begin, Wanted};
+pub(super) use wanted::{Begin, Wanted, computers};
 
 /// Which sweep is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,7 +14,10 @@ use sekisho_model::{CheckKind, ComputerName, Service};
 use sqlx::PgConnection;
 
 use crate::{
-    service::{Result, sweep::strange},
+    service::{
+        Result,
+        sweep::{computers, strange},
+    },
     store::{self, sweep::Locked, target::Target},
 };
 
@@ -44,11 +47,9 @@ impl Content {
         let domains = locked.domain_ids.clone();
         let asked: BTreeSet<ComputerName> =
             parsed("name of a computer", &locked.computers)?.into_iter().collect();
-        let mut computers: BTreeMap<i32, BTreeSet<ComputerName>> =
-            domains.iter().map(|domain| (*domain, asked.clone())).collect();
-        for (domain, name) in store::computer::of_domains(connection, &domains).await? {
-            let name = name.parse().map_err(|_| strange("name of a computer", &name))?;
-            computers.entry(domain).or_default().insert(name);
+        let mut computers = computers(connection, &domains).await?;
+        for domain in &domains {
+            computers.entry(*domain).or_default().extend(asked.iter().cloned());
         }
         Ok(Self {
             vantages: locked.vantage_ids.iter().copied().map(VantageId).collect(),

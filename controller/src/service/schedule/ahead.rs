@@ -1,22 +1,14 @@
 //! Plans of coming runs, for probes to hold: made again and again from what the inventory says, and changed only where that has
 //! changed.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use sekisho_domain::{
-    DomainId, TargetId, VantageId,
-    plan::{
-        self, Limits,
-        checks::{self, PlannedChecks, Scene},
-    },
+    plan::{self, checks::PlannedChecks},
     planned::{PlannedId, seats},
     schedule::{Run, Timetable},
 };
-use sekisho_model::ComputerName;
-use sekisho_proto::limits;
 use sqlx::PgConnection;
 
-use super::{found, pause, wanted};
+use super::{everywhere, found, pause, wanted};
 use crate::{
     service::{
         Error, Event, Result, Services, commit,
@@ -204,25 +196,8 @@ fn fits(plan: &NewPlan) -> bool {
 async fn parts(connection: &mut PgConnection, wanted: &Wanted, tasks_per_job: usize) -> Result<Vec<Part>> {
     let domains: Vec<i32> = wanted.domains.iter().map(|domain| domain.id).collect();
     let targets = store::target::expected(connection, &domains).await?;
-    let mut computers: BTreeMap<i32, BTreeSet<ComputerName>> = BTreeMap::new();
-    for (domain, name) in store::computer::of_domains(connection, &domains).await? {
-        let name = name.parse().map_err(|_| strange("name of a computer", &name))?;
-        computers.entry(domain).or_default().insert(name);
-    }
-    let of = |domain: i32| targets.iter().filter(move |target| target.domain_id == domain);
-    let scenes: Vec<Scene> = domains
-        .iter()
-        .map(|domain| Scene {
-            domain: DomainId(*domain),
-            targets: of(*domain).map(|target| TargetId(target.id)).collect(),
-            computers: computers.remove(domain).unwrap_or_default(),
-        })
-        .collect();
-    let ids: Vec<TargetId> = targets.iter().map(|target| TargetId(target.id)).collect();
-    let limits = |tasks: usize| Limits { tasks: tasks_per_job.min(tasks), targets: limits::TARGETS_PER_JOB };
-    let any = [VantageId(0)];
-    let checks = checks::plan(&any, &scenes, &wanted.contents.checks, limits(limits::CHECKS_PER_JOB));
-    let flows = plan::plan(&any, &ids, &wanted.contents.services, limits(limits::TASKS_PER_JOB));
+    let scenes = everywhere::scenes(connection, wanted, &targets).await?;
+    let (flows, checks) = everywhere::jobs(wanted, &targets, &scenes, tasks_per_job);
     let services: Vec<String> = wanted.contents.services.iter().map(|service| service.name()).collect();
     let numbers = store::service::numbers(connection, &services).await?;
     let mut parts: Vec<Part> =

@@ -1,34 +1,23 @@
 //! What a run of a schedule would test, and how long that takes.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use sekisho_domain::{
-    DomainId, TargetId, VantageId, budget,
-    plan::{
-        self, Limits,
-        checks::{self, Scene},
-    },
+    budget,
+    plan::checks::Scene,
     schedule::{
         Timetable,
         estimate::{Budgets, Estimate, Load, estimate},
     },
 };
 use sekisho_model::{CheckKind, rates::Rates};
-use sekisho_proto::limits;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
-use super::{found, pause, reserve, wanted};
+use super::{everywhere, found, pause, reserve, wanted};
 use crate::{
-    service::{
-        Result, Services,
-        plan::MAX_TASKS,
-        sweep::{Wanted, strange},
-    },
+    service::{Result, Services, plan::MAX_TASKS, sweep::Wanted},
     store::{self, schedule::Standing, target::Target},
 };
 
@@ -172,20 +161,7 @@ impl Content {
     async fn of(connection: &mut PgConnection, wanted: &Wanted) -> Result<Self> {
         let domains: Vec<i32> = wanted.domains.iter().map(|domain| domain.id).collect();
         let targets = store::target::of_domains(connection, &domains).await?;
-        let mut computers: BTreeMap<i32, BTreeSet<_>> = BTreeMap::new();
-        for (domain, name) in store::computer::of_domains(connection, &domains).await? {
-            let name = name.parse().map_err(|_| strange("name of a computer", &name))?;
-            computers.entry(domain).or_default().insert(name);
-        }
-        let of = |domain: i32| targets.iter().filter(move |target| target.domain_id == domain);
-        let scenes = domains
-            .iter()
-            .map(|domain| Scene {
-                domain: DomainId(*domain),
-                targets: of(*domain).map(|target| TargetId(target.id)).collect(),
-                computers: computers.remove(domain).unwrap_or_default(),
-            })
-            .collect();
+        let scenes = everywhere::scenes(connection, wanted, &targets).await?;
         let ids: Vec<i32> = targets.iter().map(|target| target.id).collect();
         let budgets = store::budget::of_targets(connection, &ids).await?;
         let ids: Vec<i32> = wanted.vantages.iter().map(|vantage| vantage.id).collect();
@@ -197,12 +173,7 @@ impl Content {
 
     /// By the same planning that a sweep has, for one vantage.
     fn of_each(&self, wanted: &Wanted, tasks_per_job: usize) -> Each {
-        let limits =
-            |tasks: usize| Limits { tasks: tasks_per_job.min(tasks), targets: limits::TARGETS_PER_JOB };
-        let targets: Vec<TargetId> = self.targets.iter().map(|target| TargetId(target.id)).collect();
-        let (services, kinds) = (&wanted.contents.services, &wanted.contents.checks);
-        let flows = plan::plan(&[VantageId(0)], &targets, services, limits(limits::TASKS_PER_JOB));
-        let checks = checks::plan(&[VantageId(0)], &self.scenes, kinds, limits(limits::CHECKS_PER_JOB));
+        let (flows, checks) = everywhere::jobs(wanted, &self.targets, &self.scenes, tasks_per_job);
         Each {
             flows: flows.iter().map(|job| job.tasks.len()).sum(),
             checks: checks.iter().map(|job| job.tasks.len()).sum(),

@@ -1,15 +1,18 @@
 //! A sweep that is wanted: its names looked up, and the sweep begun.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use sekisho_domain::profile::{self, Contents, ProfileError};
-use sekisho_model::{DEFAULT_PROFILE, TraceParent};
+use sekisho_model::{ComputerName, DEFAULT_PROFILE, TraceParent};
 use sekisho_proto::limits::TARGETS_PER_JOB;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::unknown;
+use super::{strange, unknown};
 use crate::{
     service::{Error, Event, Result, Services},
     store::{self, domain::Domain, sweep::NewSweep, vantage::Vantage},
@@ -25,6 +28,19 @@ pub(in crate::service) struct Wanted {
     pub(in crate::service) computers: Vec<String>,
     /// Flows whose packets are to be kept.
     pub(in crate::service) captures: Vec<String>,
+}
+
+/// The computers of the inventory to look for, by domain.
+pub(in crate::service) async fn computers(
+    connection: &mut PgConnection,
+    domains: &[i32],
+) -> Result<BTreeMap<i32, BTreeSet<ComputerName>>> {
+    let mut computers: BTreeMap<i32, BTreeSet<ComputerName>> = BTreeMap::new();
+    for (domain, name) in store::computer::of_domains(connection, domains).await? {
+        let name = name.parse().map_err(|_| strange("name of a computer", &name))?;
+        computers.entry(domain).or_default().insert(name);
+    }
+    Ok(computers)
 }
 
 /// Who begins a sweep, and how long it may take.
