@@ -3,13 +3,14 @@ use std::{collections::BTreeSet, time::Duration};
 use ring::hmac;
 use sekisho::{
     notify::{Endpoint, How, Secret, Setup},
-    service::{AlertState, AlertSummary, NoticeState, Order, Settings},
+    service::{AlertState, AlertSummary, NoticeState, Settings},
 };
 use sekisho_domain::alert::{AlertKind, Filter};
 use sekisho_model::Outcome;
 
 use crate::{
-    fleet::{Controller, LISTED, Probe, operator, results, settings, wait_for},
+    comparison::{Blocked, seen, sweep as work},
+    fleet::{Controller, LISTED, Probe, operator, settings, wait_for},
     receiver::{Behaviour, Received, Receiver},
 };
 
@@ -22,9 +23,6 @@ expect = "allow"
 "#;
 
 const SECRET: &str = "correct horse battery staple";
-
-/// One service of one target at vlan20 that is blocked.
-pub(crate) type Blocked<'a> = (&'a str, &'a str, Outcome);
 
 pub(crate) fn patient() -> Settings {
     Settings {
@@ -59,32 +57,6 @@ pub(crate) async fn fleet(settings: Settings, setups: Vec<Setup>) -> (Controller
     (controller, ten, twenty)
 }
 
-fn seen(order: &Order, blocked: &[Blocked<'_>]) -> Vec<sekisho::service::HandedIn> {
-    let mut all = results(order);
-    for (result, task) in all.iter_mut().zip(&order.tasks) {
-        let sekisho::service::OrderTaskKind::Check { target, service, .. } = &task.kind else { continue };
-        let host = &order.targets[usize::try_from(*target).unwrap()].host;
-        if let Some((.., outcome)) =
-            blocked.iter().find(|(label, name, _)| host.starts_with(label) && service == name)
-        {
-            result.outcome = *outcome;
-        }
-    }
-    all
-}
-
-async fn work(probe: &mut Probe, blocked: &[Blocked<'_>]) {
-    loop {
-        let orders = probe.work().await.orders;
-        if orders.is_empty() {
-            return;
-        }
-        for order in &orders {
-            probe.hand_in(seen(order, blocked)).await;
-        }
-    }
-}
-
 /// A sweep in which these flows of vlan20 are blocked; returns its number.
 pub(crate) async fn night(fleet: &mut (Controller, Probe, Probe), blocked: &[Blocked<'_>]) -> i64 {
     let sweep = fleet.0.run().await.summary.id;
@@ -98,7 +70,7 @@ async fn alerts(controller: &Controller, all: bool) -> Vec<AlertSummary> {
 }
 
 pub(crate) const SMB: [Blocked<'static>; 2] =
-    [("dc1", "smb", Outcome::Filtered), ("dc2", "smb", Outcome::Filtered)];
+    [("dc1", "smb", Outcome::Filtered, &[]), ("dc2", "smb", Outcome::Filtered, &[])];
 
 #[tokio::test]
 async fn an_alert_is_told_once_until_it_is_over() {
@@ -219,8 +191,8 @@ async fn a_receiver_that_fails_half_of_the_time_gets_every_notice() {
     let _stop = fleet.0.background();
     let mut blocked: Vec<Blocked<'_>> = Vec::new();
     for service in ["smb", "ldap", "gc", "ldaps", "kerberos-tcp", "rpc-epm", "dns-tcp"] {
-        blocked.push(("dc1", service, Outcome::Filtered));
-        blocked.push(("dc2", service, Outcome::Closed));
+        blocked.push(("dc1", service, Outcome::Filtered, &[]));
+        blocked.push(("dc2", service, Outcome::Closed, &[]));
     }
     night(&mut fleet, &[]).await;
     night(&mut fleet, &blocked).await;
@@ -365,7 +337,7 @@ async fn a_full_outbox_keeps_the_alert_and_says_that_nobody_was_told() {
                 SELECT gen_random_uuid(), 'other', 'test', '{}' FROM generate_series(1, 9999) RETURNING 1) SELECT count(*) FROM x";
     fleet.0.count(fill).await;
     night(&mut fleet, &SMB[..1]).await;
-    night(&mut fleet, &[("dc1", "smb", Outcome::Filtered), ("dc2", "ldap", Outcome::Closed)]).await;
+    night(&mut fleet, &[("dc1", "smb", Outcome::Filtered, &[]), ("dc2", "ldap", Outcome::Closed, &[])]).await;
     fleet.0.services.consider_sweeps().await.unwrap();
     let open = alerts(&fleet.0, false).await;
     let states: Vec<_> = open.iter().rev().map(|alert| alert.notices[0].state).collect();

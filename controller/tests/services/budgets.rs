@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 use sekisho::service::{Hello, Order, Settings};
 use sekisho_model::Outcome;
 
-use crate::fleet::{Controller, Probe, observed, operator, ports, results, settings, wait_for};
+use crate::fleet::{Controller, Probe, hello, observed, operator, ports, results, settings, wait_for};
 
 /// So many vantages, and dc1 with a budget.
 fn inventory(vantages: usize, budget: u32) -> String {
@@ -139,16 +139,7 @@ async fn a_probe_that_keeps_no_shares_counts_with_all_that_it_may_send() {
     controller.apply(&inventory(2, 200)).await;
     let old = controller.probe("v0").await.session.probe;
     let mut new = controller.probe("v1").await;
-    let hello = Hello {
-        version: "0.1.0".to_owned(),
-        host: "srv20".to_owned(),
-        services: Vec::new(),
-        icmp: "none".to_owned(),
-        clock: None,
-        spooled: 0,
-        keeps_shares: false,
-        keeps_plan_shares: false,
-    };
+    let hello = Hello { keeps_shares: false, keeps_plan_shares: false, ..hello() };
     let session = controller.services.open_session(old, &hello).await.unwrap();
     let mut old = Probe { session, ..Probe::connect(&controller, new.session.probe).await };
     new = Probe::connect(&controller, new.session.probe).await;

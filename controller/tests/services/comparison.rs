@@ -44,7 +44,8 @@ pub(crate) async fn sweep(probe: &mut Probe, blocked: &[Blocked<'_>]) {
     }
 }
 
-fn seen(order: &Order, blocked: &[Blocked<'_>]) -> Vec<HandedIn> {
+/// What comes of an order: what is not `blocked` is open.
+pub(crate) fn seen(order: &Order, blocked: &[Blocked<'_>]) -> Vec<HandedIn> {
     let mut all = results(order);
     for (result, task) in all.iter_mut().zip(&order.tasks) {
         let OrderTaskKind::Check { target, service, .. } = &task.kind else { continue };

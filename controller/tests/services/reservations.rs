@@ -11,7 +11,7 @@ use sekisho::service::{HandedIn, Hello, PauseRequest, PlannedOrder, Settings};
 use sqlx::AssertSqlSafe;
 
 use crate::{
-    fleet::{Controller, Probe, operator, results, settings, wait_for},
+    fleet::{Controller, Probe, hello, operator, results, settings, wait_for},
     schedules::{cron_ago, schedule},
 };
 
@@ -282,16 +282,7 @@ async fn runs_that_clocks_would_not_tell_apart_share_what_is_reserved() {
 #[tokio::test]
 async fn a_probe_that_does_not_keep_to_it_is_given_nothing() {
     let (controller, probes) = planned(1, &[200], 1).await;
-    let hello = Hello {
-        version: "0.1.0".to_owned(),
-        host: "srv20".to_owned(),
-        services: Vec::new(),
-        icmp: "none".to_owned(),
-        clock: None,
-        spooled: 0,
-        keeps_shares: true,
-        keeps_plan_shares: false,
-    };
+    let hello = Hello { keeps_plan_shares: false, ..hello() };
     let session = controller.services.open_session(probes[0].session.probe, &hello).await.unwrap();
     let ahead = controller.services.ahead(&session, &HashSet::new()).await.unwrap();
     assert!(ahead.new.is_empty() && ahead.hold.is_empty());

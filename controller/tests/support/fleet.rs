@@ -178,18 +178,8 @@ pub(crate) struct Probe {
 
 impl Probe {
     pub(crate) async fn connect(controller: &Controller, id: Uuid) -> Self {
-        let hello = Hello {
-            version: "0.1.0".to_owned(),
-            host: "srv20".to_owned(),
-            services: vec!["smb".to_owned()],
-            icmp: "none".to_owned(),
-            clock: Some(Timestamp::now()),
-            spooled: 0,
-            keeps_shares: true,
-            keeps_plan_shares: true,
-        };
         let services = controller.services.clone();
-        let session = services.open_session(id, &hello).await.unwrap();
+        let session = services.open_session(id, &hello()).await.unwrap();
         Self { services, session, held: HashSet::new() }
     }
 
@@ -262,5 +252,19 @@ pub(crate) async fn wait_for<T>(what: &str, mut condition: impl AsyncFnMut() -> 
         }
         assert!(Instant::now() < give_up, "waited 20 s for: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// What a probe of this version says.
+pub(crate) fn hello() -> Hello {
+    Hello {
+        version: "0.1.0".to_owned(),
+        host: "srv20".to_owned(),
+        services: vec!["smb".to_owned()],
+        icmp: "none".to_owned(),
+        clock: Some(Timestamp::now()),
+        spooled: 0,
+        keeps_shares: true,
+        keeps_plan_shares: true,
     }
 }

@@ -138,6 +138,20 @@ async fn a_file_that_is_cut_short_or_changed_never_keeps_the_probe_from_starting
     }
 }
 
+/// What is told once nobody has the spool open any more: its writer ends a moment after the last handle is dropped.
+async fn depth_without_agent(dir: &Path) -> report::Depth {
+    let closed = async {
+        loop {
+            let depth = report::depth(dir).unwrap();
+            if depth.agent.is_none() {
+                return depth;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), closed).await.expect("the spool is closed")
+}
+
 #[tokio::test]
 async fn what_is_too_old_is_dropped_and_counted_for_good() {
     let (dir, job) = (tempfile::tempdir().unwrap(), Uuid::new_v4());
@@ -148,13 +162,7 @@ async fn what_is_too_old_is_dropped_and_counted_for_good() {
     let held = settled(&spool, 6).await;
     assert_eq!((held.expired, held.dropped, held.oldest), (4, 0, Some(1_004)));
     drop(spool);
-    let depth = loop {
-        let depth = report::depth(dir.path()).unwrap();
-        if depth.agent.is_none() {
-            break depth;
-        }
-        tokio::task::yield_now().await;
-    };
+    let depth = depth_without_agent(dir.path()).await;
     assert_eq!((depth.observations, depth.dropped_old, depth.jobs), (6, 4, 1));
 }
 
@@ -168,12 +176,6 @@ async fn the_depth_can_be_read_while_the_spool_is_open_and_after() {
     spool.append(at(1_000, job, 1)).await;
     settled(&spool, 1).await;
     drop(spool);
-    let depth = loop {
-        let depth = report::depth(dir.path()).unwrap();
-        if depth.agent.is_none() {
-            break depth;
-        }
-        tokio::task::yield_now().await;
-    };
+    let depth = depth_without_agent(dir.path()).await;
     assert_eq!((depth.observations, depth.oldest), (1, jiff::Timestamp::from_second(1_000).ok()));
 }
