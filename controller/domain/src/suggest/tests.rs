@@ -268,7 +268,8 @@ proptest! {
         let mut unspoken = 0;
         let is_doubtful = |cell: &Cell| sweep.iter().any(|other| {
             (&other.vantage, &other.target, other.address, other.service) == (&cell.vantage, &cell.target, cell.address, cell.service)
-                && (other.outcome.is_blocked() != cell.outcome.is_blocked() || other.outcome == Outcome::Wrong)
+                && (other.outcome.is_blocked() != cell.outcome.is_blocked()
+                    || matches!(other.outcome, Outcome::Wrong | Outcome::Failed | Outcome::Missed))
         });
         for cell in &sweep {
             match policies.deciding(cell).map(|policy| policy.expect) {
