@@ -200,6 +200,23 @@ async fn what_was_given_once_stays_reserved_until_its_time_is_over() {
 }
 
 #[tokio::test]
+async fn a_smaller_budget_takes_plans_back_that_were_given_with_more() {
+    let (controller, probes) = planned(1, &[40], 1).await;
+    let before = tonight(&probes[0]).await.unwrap();
+    assert_eq!((rate(&before, 10), reserved(&controller, 10).await), (4, vec![20; 3]));
+    plan(&controller, 1, &[38]).await;
+    assert!(probes[0].services.ahead(&probes[0].session, &HashSet::new()).await.unwrap().hold.is_empty());
+    let told = alone(&controller).await;
+    assert!(
+        told.contains("more than half of 38, the budget of 10.77.1.10") && told.contains("taken back"),
+        "{told}"
+    );
+    assert_eq!(reserved(&controller, 10).await, [20; 3], "a probe that is away may still hold it");
+    plan(&controller, 1, &[40]).await;
+    assert_eq!(tonight(&probes[0]).await.map(|again| rate(&again, 10)), Some(4));
+}
+
+#[tokio::test]
 async fn what_does_not_fit_is_not_given_and_is_told() {
     let (controller, probes) = planned(1, &[200, 1], 1).await;
     assert!(tonight(&probes[0]).await.is_none());

@@ -81,6 +81,17 @@ impl Need {
         }
     }
 
+    /// Whether what a run has reserved is still no more than may be planned.
+    ///
+    /// # Errors
+    /// [`Misfit::Shrunk`].
+    pub fn allows(&self, rate: Rate) -> Result<(), Misfit> {
+        if rate.reserved() > plannable(self.budget) {
+            return Err(Misfit::Shrunk { of: self.of.clone(), budget: self.budget });
+        }
+        Ok(())
+    }
+
     /// Probes that use it at the same time, where `seats` have a slot in common.
     fn users(&self, seats: u32) -> u32 {
         self.own.map_or(seats, |own| with_room(own, 1)).max(1)
@@ -167,6 +178,17 @@ pub enum Misfit {
          hold of a plan that was withdrawn), or all of it is lent: let schedules run at different times, or make the budget larger"
     )]
     Taken {
+        /// Of what.
+        of: String,
+        /// Attempts per second.
+        budget: u32,
+    },
+    /// It has more than half of a budget, which was made smaller.
+    #[error(
+        "more than half of {budget}, the budget of {of}, was reserved for it when that was larger: it is taken back from the probes, and one that is away \
+         may still hold it; runs that are not planned yet are planned by the smaller one"
+    )]
+    Shrunk {
         /// Of what.
         of: String,
         /// Attempts per second.

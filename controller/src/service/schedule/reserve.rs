@@ -240,8 +240,10 @@ impl Services {
             None => BTreeMap::new(),
         };
         if let Some(run) = fixed {
-            let missing = rows.iter().filter(|row| !rates.contains_key(&key(row)));
-            let further = missing.map(|row| Ok((key(row), run.cut().further(&need(row))?)));
+            let further = rows.iter().filter_map(|row| match rates.get(&key(row)) {
+                Some(rate) => need(row).allows(*rate).err().map(Err),
+                None => Some(run.cut().further(&need(row)).map(|rate| (key(row), rate))),
+            });
             let change = further.collect::<Fit<Vec<_>>>().map(|further| {
                 if further.is_empty() { Change::None } else { Change::Further(run.clone(), window, further) }
             });

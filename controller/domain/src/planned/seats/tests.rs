@@ -69,6 +69,14 @@ fn what_others_have_is_left_to_them() {
 }
 
 #[test]
+fn what_is_reserved_is_held_against_a_smaller_budget() {
+    let rate = Rate { each: 4, users: 5 };
+    assert_eq!(target(40).allows(rate), Ok(()));
+    let why = target(39).allows(rate).unwrap_err();
+    assert_eq!(why, Misfit::Shrunk { of: "10.77.1.10".to_owned(), budget: 39 });
+}
+
+#[test]
 fn a_link_is_shared_by_the_probes_of_its_vantage_alone() {
     let (seats, rates) = Seats::lay_out(night(30), &[target(200), link(20, 2)]).unwrap();
     assert_eq!((seats.seats, seats.slots), (38, 1));
