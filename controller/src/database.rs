@@ -151,6 +151,7 @@ fn named(options: PgConnectOptions) -> PgConnectOptions {
 /// Waits until a host can be worked on.
 async fn first(posts: &mut Posts) -> Result<(Host, Present), DatabaseError> {
     let give_up = Instant::now() + PATIENCE;
+    let mut told = String::new();
     loop {
         let mut answers = posts.look().await;
         let chosen = choose(None, &mut answers);
@@ -162,7 +163,14 @@ async fn first(posts: &mut Posts) -> Result<(Host, Present), DatabaseError> {
         if Instant::now() >= give_up {
             return Err(DatabaseError::Unreachable { faults });
         }
-        tracing::warn!(faults, "cannot work on the database yet, trying again");
+        if faults != told {
+            tracing::warn!(
+                faults,
+                seconds = PATIENCE.as_secs(),
+                "cannot work on the database yet, trying again for a while"
+            );
+            told = faults;
+        }
         tokio::time::sleep(PAUSE).await;
     }
 }
